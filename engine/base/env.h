@@ -1,0 +1,19 @@
+/* Owns every environment variable of the library, read once, in one table. */
+#ifndef THRUM_ENGINE_BASE_ENV_H
+#define THRUM_ENGINE_BASE_ENV_H
+
+#include "thrum/base.h"
+
+typedef struct th__env {
+  const char *engine;   /* TH_ENGINE: threads, serial, shuffle:SEED, shuffle-threads:SEED */
+  int workers;          /* TH_WORKERS: worker threads of cpu:0; 0 = unset */
+  int64_t memory_limit; /* TH_MEMORY_LIMIT: bytes cpu:0 may hold, with k, m, g suffix; 0 = unset */
+  const char *profile;  /* TH_PROFILE: path; records from start to exit */
+  bool strict_device;   /* TH_STRICT_DEVICE: 1 = no fallback to the CPU */
+  const char *log;      /* TH_LOG: path of a log file */
+} th__env;
+
+/* Reads the table anew. TH_EINVAL naming variable and value when one cannot be understood. */
+th_status th__env_read(th__env *out);
+
+#endif

@@ -1,0 +1,19 @@
+/* Names over libuv's threads, and the clock. */
+#ifndef THRUM_ENGINE_BASE_THREAD_H
+#define THRUM_ENGINE_BASE_THREAD_H
+
+#include <uv.h>
+
+#include "thrum/base.h"
+
+typedef uv_thread_t th__thread_handle;
+
+/* Starts a thread with all signals blocked and a name for debuggers. TH_ENOMEM. */
+th_status th__thread_start(th__thread_handle *out, void (*body)(void *arg), void *arg,
+                           const char *name);
+void th__thread_join(th__thread_handle *handle);
+int th__thread_cores(void); /* cores this process may use: affinity and cgroup quota, at least 1 */
+int64_t th__now_ns(void);   /* CLOCK_MONOTONIC */
+void th__sleep_ns(int64_t ns);
+
+#endif

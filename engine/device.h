@@ -1,0 +1,75 @@
+/* The interface the engine needs from a device, and the engine's list of open devices. Devices implement it from the floor
+ * above and know nothing of arrays or operators.
+ *
+ * Two forms exist. A *pool* device (cpu) has no lanes: the engine's workers run its task bodies to the end. A *lane* device
+ * (streams) is fed by one issue thread of the engine: a body is issued on a lane, in order, and is complete when the lane's
+ * point has passed. Later work on the same device is issued behind it and ordered by lane_wait(); everything else waits for
+ * completion. Issued never means complete. */
+#ifndef THRUM_ENGINE_DEVICE_H
+#define THRUM_ENGINE_DEVICE_H
+
+#include "thrum/device.h"
+#include "thrum/engine.h"
+
+/* "Lane has reached this sequence number": lane in the upper 16 bits, sequence from 1 in the lower 48. 0 = nothing. */
+typedef uint64_t th_point;
+#define TH__POINT(lane, seq)  ((th_point)(lane) << 48 | (th_point)(seq))
+#define TH__POINT_LANE(point) ((int)((point) >> 48))
+#define TH__POINT_SEQ(point)  ((point) & ((UINT64_C(1) << 48) - 1))
+
+enum {
+  TH__CAP_HOST_MEMORY = 1, /* blocks are host pointers: CPU kernels can run on them */
+  TH__CAP_LANES = 2,       /* a lane device; the lane slots below are required */
+  TH__CAP_NO_DATA = 4      /* meta: no memory, no tasks */
+};
+
+typedef struct th__device_ops {
+  const char *name; /* "cpu" */
+  uint32_t caps;    /* TH__CAP_* */
+
+  int (*count)(void); /* how many are present */
+  th_status (*open)(int index,
+                    void **state); /* on first use, under the registry's lock; must not submit */
+  void (*close)(void *state);      /* at shutdown, nothing is running */
+
+  /* Memory; NULL with TH__CAP_NO_DATA. Thread-safe. alloc: 64-byte aligned, TH_ENOMEM when limit or system refuse. */
+  th_status (*alloc)(void *state, int64_t bytes, void **out);
+  void (*free)(void *state, void *block, int64_t bytes);
+  void (*memory)(void *state, th_memory_info *out);
+  void (*set_limit)(void *state, int64_t bytes);
+  void (*trim)(void *state);
+  void (*reset_peak)(void *state);
+
+  /* Pools only. */
+  int (*threads)(void *state); /* worker threads the engine shall start */
+
+  /* Lanes only; called by the device's issue thread. */
+  int (*lanes)(void *state); /* compute lanes, 1..64 */
+  /* Puts body(arg) on a lane behind everything issued there; *out is the point that says it is done. The body may be
+   * called now (it launches kernels on the lane) or later, in lane order (the tests' lag device). */
+  th_status (*issue)(void *state, int lane, void (*body)(void *arg, void *lane_handle), void *arg,
+                     th_point *out);
+  th_status (*lane_wait)(void *state, int lane,
+                         th_point point);          /* later work of lane starts after point */
+  bool (*point_done)(void *state, th_point point); /* must become true when polled often enough */
+
+  /* (optional) Copies between host memory and a block, inside a task body of this device; default memcpy, legal with
+   * TH__CAP_HOST_MEMORY only. */
+  th_status (*copy_in)(void *state, void *lane_handle, void *block, const void *host,
+                       int64_t bytes);
+  th_status (*copy_out)(void *state, void *lane_handle, void *host, const void *block,
+                        int64_t bytes);
+} th__device_ops;
+
+/* Installs the operations of a kind: once per kind, before its first use. TH_EBUSY if the kind is taken. */
+th_status th__device_register(th_device_kind kind, const th__device_ops *ops);
+/* The operations and state of a device, opened on first use. TH_EDEVICE naming the device if absent. */
+th_status th__device_open(th_device d, const th__device_ops **ops, void **state);
+/* The operations of a kind, or NULL. Opens nothing. */
+const th__device_ops *th__device_kind_ops(int kind);
+/* True once any device was opened (th_cpu_split must come before). */
+bool th__device_any_open(void);
+/* Called by a floor above to install all built-in kinds when the engine starts. Set once by devices/registry.c through
+ * th__engine_set_starter(), so that the engine needs no arrow upwards. */
+
+#endif

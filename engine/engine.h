@@ -1,0 +1,43 @@
+/* What the floors above may ask of the engine beyond the public thrum/engine.h. */
+#ifndef THRUM_ENGINE_ENGINE_H
+#define THRUM_ENGINE_ENGINE_H
+
+#include "engine/device.h"
+#include "engine/var.h"
+
+/* Starts the engine with defaults if it does not run. TH_EFORK in a forked child, TH_ESHUTDOWN during process exit. */
+th_status th__engine_ensure(void);
+/* What runs when the engine starts, before anything else (devices register here) and after it stopped. */
+void th__engine_set_starter(th_status (*start)(const th_config *config), void (*stop)(void));
+/* Registers a function run at shutdown after the last task (caches of upper floors); at most 16. */
+void th__engine_at_stop(void (*fn)(void));
+/* The engine's epoch: changes with every start. */
+uint32_t th__engine_epoch(void);
+/* Sends a line to the logger, if any. */
+void th__log(th_log_level level, const char *format, ...) TH_PRINTF(2, 3);
+
+/* Returned by a task body that found no memory and changed nothing: the engine runs it again when some was freed. When
+ * nothing else can free any, `th__context_last_chance` is true and the body must fail with TH_ENOMEM instead. */
+#define TH__STARVED ((th_status)1)
+bool th__context_last_chance(const th_task_context *context);
+/* Tells the engine that a device got memory back. Cheap when no task starves. */
+void th__memory_freed(void);
+/* State of the device a body runs on, and its lane handle (NULL on a pool). */
+void *th__context_device_state(const th_task_context *context);
+void *th__context_lane(const th_task_context *context);
+/* Sequence number of the running task: unique, in submission order. */
+uint64_t th__context_sequence(const th_task_context *context);
+
+/* Poison of a variable: TH_OK, or its status with the message set on this thread. Only after waiting. */
+th_status th__var_error(th_var *v);
+
+/* One call that may wait, for statistics and traces: where is "th_item" and so on. */
+th_status th__wait_var_at(th_var *v, bool readers_too, int64_t timeout_ns, const char *where);
+
+/* Counts an operation that ran on the CPU because its device lacks a kernel. */
+void th__count_fallback(void);
+/* What the engine was started with, defaults filled in. */
+const th_config *th__engine_config(void);
+bool th__strict_device(void);
+
+#endif

@@ -1,0 +1,261 @@
+/**
+ * @file ops.h
+ * Operators on arrays, by the names of the Array API standard.
+ *
+ * All return +1 or NULL at once, before the result is computed (checks happen in the call: TH_ESHAPE, TH_EDTYPE, TH_EDEVICE,
+ * TH_EINVAL, naming the operator and the shapes). Two-argument operators broadcast and promote by the Array API's table,
+ * integer with float giving the float's type; scalars never change the type. _inplace forms write their first argument
+ * (its shape and type stay). Integers wrap; integer x / 0 and x % 0 give 0. f16 and bf16 compute and accumulate in f32.
+ * axes: n_axes dimensions, negative counts from the end; n_axes 0 = all. keepdims keeps reduced dimensions as size 1.
+ */
+#ifndef THRUM_OPS_H
+#define THRUM_OPS_H
+
+#include <thrum/array.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Unary: same shape. Float functions on integers give TH_EDTYPE. */
+TH_API th_array *th_abs(const th_array *a);            /**< |a|; unsigned and bool unchanged. */
+TH_API th_array *th_acos(const th_array *a);           /**< Arc cosine. */
+TH_API th_array *th_asin(const th_array *a);           /**< Arc sine. */
+TH_API th_array *th_atan(const th_array *a);           /**< Arc tangent. */
+TH_API th_array *th_ceil(const th_array *a);           /**< Rounds up. */
+TH_API th_array *th_cos(const th_array *a);            /**< Cosine. */
+TH_API th_array *th_cosh(const th_array *a);           /**< Hyperbolic cosine. */
+TH_API th_array *th_erf(const th_array *a);            /**< Error function. */
+TH_API th_array *th_exp(const th_array *a);            /**< e^a. */
+TH_API th_array *th_expm1(const th_array *a);          /**< e^a - 1, exact near 0. */
+TH_API th_array *th_floor(const th_array *a);          /**< Rounds down. */
+TH_API th_array *th_log(const th_array *a);            /**< Natural logarithm. */
+TH_API th_array *th_log1p(const th_array *a);          /**< log(1 + a), exact near 0. */
+TH_API th_array *th_log2(const th_array *a);           /**< Base-2 logarithm. */
+TH_API th_array *th_log10(const th_array *a);          /**< Base-10 logarithm. */
+TH_API th_array *th_negative(const th_array *a);       /**< -a; integers wrap. */
+TH_API th_array *th_reciprocal(const th_array *a);     /**< 1 / a. */
+TH_API th_array *th_relu(const th_array *a);           /**< max(a, 0). */
+TH_API th_array *th_round(const th_array *a);          /**< To nearest, ties to even. */
+TH_API th_array *th_rsqrt(const th_array *a);          /**< 1 / sqrt(a). */
+TH_API th_array *th_sigmoid(const th_array *a);        /**< 1 / (1 + e^-a). */
+TH_API th_array *th_sign(const th_array *a);           /**< -1, 0 or 1. */
+TH_API th_array *th_silu(const th_array *a);           /**< a * sigmoid(a). */
+TH_API th_array *th_gelu(const th_array *a);           /**< a * (1 + erf(a / sqrt 2)) / 2. */
+TH_API th_array *th_softplus(const th_array *a);       /**< log(1 + e^a). */
+TH_API th_array *th_sin(const th_array *a);            /**< Sine. */
+TH_API th_array *th_sinh(const th_array *a);           /**< Hyperbolic sine. */
+TH_API th_array *th_sqrt(const th_array *a);           /**< Square root. */
+TH_API th_array *th_square(const th_array *a);         /**< a * a. */
+TH_API th_array *th_tan(const th_array *a);            /**< Tangent. */
+TH_API th_array *th_tanh(const th_array *a);           /**< Hyperbolic tangent. */
+TH_API th_array *th_trunc(const th_array *a);          /**< Rounds toward 0. */
+TH_API th_array *th_isfinite(const th_array *a);       /**< bool: neither infinite nor NaN. */
+TH_API th_array *th_isinf(const th_array *a);          /**< bool: infinite. */
+TH_API th_array *th_isnan(const th_array *a);          /**< bool: NaN. */
+TH_API th_array *th_logical_not(const th_array *a);    /**< bool: a == 0. */
+TH_API th_array *th_bitwise_invert(const th_array *a); /**< ~a; bool and integers. */
+
+/* Binary arithmetic. */
+TH_API th_array *th_add(const th_array *a, const th_array *b);      /**< a + b. */
+TH_API th_array *th_subtract(const th_array *a, const th_array *b); /**< a - b. */
+TH_API th_array *th_multiply(const th_array *a, const th_array *b); /**< a * b. */
+TH_API th_array *th_divide(const th_array *a,
+                           const th_array *b); /**< a / b; integers give f32 (64-bit ones f64). */
+TH_API th_array *th_floor_divide(const th_array *a, const th_array *b); /**< floor(a / b). */
+TH_API th_array *th_remainder(const th_array *a,
+                              const th_array *b); /**< a - b * floor(a / b); sign of b. */
+TH_API th_array *th_pow(const th_array *a, const th_array *b);     /**< a to the power b. */
+TH_API th_array *th_atan2(const th_array *a, const th_array *b);   /**< Angle of (b, a). */
+TH_API th_array *th_maximum(const th_array *a, const th_array *b); /**< Larger; NaN wins. */
+TH_API th_array *th_minimum(const th_array *a, const th_array *b); /**< Smaller; NaN wins. */
+TH_API th_array *th_bitwise_and(const th_array *a,
+                                const th_array *b); /**< a & b; bool and integers. */
+TH_API th_array *th_bitwise_or(const th_array *a,
+                               const th_array *b); /**< a | b; bool and integers. */
+TH_API th_array *th_bitwise_xor(const th_array *a,
+                                const th_array *b); /**< a ^ b; bool and integers. */
+
+/* Comparison and logic: bool results. */
+TH_API th_array *th_equal(const th_array *a, const th_array *b);         /**< a == b. */
+TH_API th_array *th_not_equal(const th_array *a, const th_array *b);     /**< a != b. */
+TH_API th_array *th_less(const th_array *a, const th_array *b);          /**< a < b. */
+TH_API th_array *th_less_equal(const th_array *a, const th_array *b);    /**< a <= b. */
+TH_API th_array *th_greater(const th_array *a, const th_array *b);       /**< a > b. */
+TH_API th_array *th_greater_equal(const th_array *a, const th_array *b); /**< a >= b. */
+TH_API th_array *th_logical_and(const th_array *a, const th_array *b);   /**< a and b. */
+TH_API th_array *th_logical_or(const th_array *a, const th_array *b);    /**< a or b. */
+TH_API th_array *th_logical_xor(const th_array *a, const th_array *b);   /**< a xor b. */
+
+/* With a scalar: the array's type stays (divide_scalar of integers: as th_divide). */
+TH_API th_array *th_add_scalar(const th_array *a, double s); /**< th_add() with s on the right. */
+TH_API th_array *th_subtract_scalar(const th_array *a,
+                                    double s); /**< th_subtract() with s on the right. */
+TH_API th_array *th_multiply_scalar(const th_array *a,
+                                    double s); /**< th_multiply() with s on the right. */
+TH_API th_array *th_divide_scalar(const th_array *a,
+                                  double s); /**< th_divide() with s on the right. */
+TH_API th_array *th_pow_scalar(const th_array *a, double s); /**< th_pow() with s on the right. */
+TH_API th_array *th_maximum_scalar(const th_array *a,
+                                   double s); /**< th_maximum() with s on the right. */
+TH_API th_array *th_minimum_scalar(const th_array *a,
+                                   double s); /**< th_minimum() with s on the right. */
+TH_API th_array *th_remainder_scalar(const th_array *a,
+                                     double s); /**< th_remainder() with s on the right. */
+TH_API th_array *th_floor_divide_scalar(const th_array *a,
+                                        double s); /**< th_floor_divide() with s on the right. */
+TH_API th_array *th_equal_scalar(const th_array *a,
+                                 double s); /**< th_equal() with s on the right. */
+TH_API th_array *th_not_equal_scalar(const th_array *a,
+                                     double s); /**< th_not_equal() with s on the right. */
+TH_API th_array *th_less_scalar(const th_array *a, double s); /**< th_less() with s on the right. */
+TH_API th_array *th_less_equal_scalar(const th_array *a,
+                                      double s); /**< th_less_equal() with s on the right. */
+TH_API th_array *th_greater_scalar(const th_array *a,
+                                   double s); /**< th_greater() with s on the right. */
+TH_API th_array *th_greater_equal_scalar(const th_array *a,
+                                         double s); /**< th_greater_equal() with s on the right. */
+
+/* In place: a op= b, b broadcast to a's shape and cast to its type. */
+TH_API th_status th_add_inplace(th_array *a, const th_array *b); /**< th_add() into a. */
+TH_API th_status th_add_scalar_inplace(th_array *a, double s);   /**< th_add_scalar() into a. */
+TH_API th_status th_subtract_inplace(th_array *a, const th_array *b); /**< th_subtract() into a. */
+TH_API th_status th_subtract_scalar_inplace(th_array *a,
+                                            double s); /**< th_subtract_scalar() into a. */
+TH_API th_status th_multiply_inplace(th_array *a, const th_array *b); /**< th_multiply() into a. */
+TH_API th_status th_multiply_scalar_inplace(th_array *a,
+                                            double s); /**< th_multiply_scalar() into a. */
+TH_API th_status th_divide_inplace(th_array *a, const th_array *b); /**< th_divide() into a. */
+TH_API th_status th_divide_scalar_inplace(th_array *a, double s); /**< th_divide_scalar() into a. */
+
+/* Choice. */
+/** condition ? a : b, all broadcast; condition bool. */
+TH_API th_array *th_where(const th_array *condition, const th_array *a, const th_array *b);
+TH_API th_array *th_clip(const th_array *a, double lo, double hi); /**< min(max(a, lo), hi). */
+
+/* Reductions. Sums are pairwise in fixed blocks: bits do not depend on the number of threads. bool and small integers sum
+ * and multiply in i64 (unsigned: u64). */
+TH_API th_array *th_sum(const th_array *a, const int *axes, int n_axes,
+                        bool keepdims); /**< Sum; 0 when empty. */
+TH_API th_array *th_prod(const th_array *a, const int *axes, int n_axes,
+                         bool keepdims); /**< Product; 1 when empty. */
+TH_API th_array *th_mean(const th_array *a, const int *axes, int n_axes,
+                         bool keepdims); /**< Mean; integers give f32. */
+TH_API th_array *th_max(const th_array *a, const int *axes, int n_axes,
+                        bool keepdims); /**< Largest; NaN wins; TH_ESHAPE when empty. */
+TH_API th_array *th_min(const th_array *a, const int *axes, int n_axes,
+                        bool keepdims); /**< Smallest; NaN wins; TH_ESHAPE when empty. */
+TH_API th_array *th_all(const th_array *a, const int *axes, int n_axes,
+                        bool keepdims); /**< bool: every element != 0. */
+TH_API th_array *th_any(const th_array *a, const int *axes, int n_axes,
+                        bool keepdims); /**< bool: some element != 0. */
+TH_API th_array *th_argmax(const th_array *a, int axis,
+                           bool keepdims); /**< i64 index of the first largest along axis. */
+TH_API th_array *th_argmin(const th_array *a, int axis,
+                           bool keepdims); /**< i64 index of the first smallest along axis. */
+
+/* Linear algebra. */
+/** (..., m, k) x (..., k, n) -> (..., m, n), leading dimensions broadcast; 1-d operands as in the Array API. */
+TH_API th_array *th_matmul(const th_array *a, const th_array *b);
+/** x w + b: x (..., k), w (k, n), b (n) or NULL. */
+TH_API th_array *th_linear(const th_array *x, const th_array *w, const th_array *b);
+
+/* Indexing and joining. */
+/** Rows of a along axis at indices (any integer type, any shape, 0 <= i < size; else the task fails with TH_EINVAL). */
+TH_API th_array *th_take(const th_array *a, const th_array *indices, int axis);
+/** Adds b's rows to a's at indices along axis 0, repeated ones in order: a[indices[i]] += b[i]. */
+TH_API th_status th_scatter_add_inplace(th_array *a, const th_array *indices, const th_array *b);
+TH_API th_array *th_one_hot(const th_array *indices, int64_t n,
+                            th_dtype t); /**< (..., n): 1 at the index, else 0. */
+TH_API th_array *th_concat(th_array *const *arrays, int n,
+                           int axis); /**< Joins along an axis; promotes. */
+TH_API th_array *th_stack(th_array *const *arrays, int n,
+                          int axis); /**< Joins along a new axis; promotes. */
+
+/* Networks. */
+TH_API th_array *th_softmax(const th_array *a, int axis); /**< e^(a - max) / sum, along axis. */
+TH_API th_array *th_log_softmax(const th_array *a,
+                                int axis); /**< a - max - log sum e^(a - max), along axis. */
+/** Mean over rows of -log softmax(logits)[label]: logits (n, classes) float, labels (n) integers. 0-d. A label out of range
+ *  fails the task with TH_EINVAL. */
+TH_API th_array *th_cross_entropy(const th_array *logits, const th_array *labels);
+TH_API th_array *th_mse_loss(const th_array *a, const th_array *b); /**< Mean of (a - b)^2. 0-d. */
+
+/* Random: Philox4x32-10 (Salmon et al., SC 2011), key = seed, counter taken at submission: bits never depend on threads,
+ * schedule or device. generator NULL = the process's default one. */
+typedef struct th_generator th_generator; /**< A stream of random numbers; thread-safe. */
+TH_API th_generator *th_generator_new(uint64_t seed); /**< +1 or NULL. */
+TH_API void th_generator_release(th_generator *g);    /**< NULL is fine. */
+TH_API void th_seed(uint64_t seed); /**< Restarts the default generator (its seed at start is 0). */
+TH_API th_array *th_random_bits(th_generator *g, const int64_t *shape, int ndim,
+                                th_device d); /**< u32, all bits random. */
+/** [low, high): floats with 24 (f64: 53) random bits. */
+TH_API th_array *th_uniform(th_generator *g, const int64_t *shape, int ndim, double low,
+                            double high, th_dtype t, th_device d);
+/** Box-Muller. */
+TH_API th_array *th_normal(th_generator *g, const int64_t *shape, int ndim, double mean, double sd,
+                           th_dtype t, th_device d);
+TH_API th_array *th_permutation(th_generator *g, int64_t n,
+                                th_device d); /**< i64: 0..n-1 in random order. */
+
+/* With user functions, on the CPU; computed in double. fn may be called from several threads at once. */
+typedef double (*th_map_fn)(double x, void *user);                    /**< y = f(x). */
+typedef double (*th_zip_fn)(double x, double y, void *user);          /**< z = f(x, y). */
+TH_API th_array *th_map(const th_array *a, th_map_fn fn, void *user); /**< Same shape and type. */
+TH_API th_array *th_zip(const th_array *a, const th_array *b, th_zip_fn fn,
+                        void *user); /**< Broadcast, promoted. */
+/** Folds along axis in index order: r = fn(r, x), from start. */
+TH_API th_array *th_reduce(const th_array *a, int axis, th_zip_fn fn, double start, bool keepdims,
+                           void *user);
+
+/* Updating. */
+/** p -= lr * (g + weight_decay * p) for n pairs, as one task. momentum != 0 needs n velocities (else NULL): v = momentum v +
+ *  g', p -= lr v (nesterov: g' + momentum v). All on one device, floating, equal shapes. */
+TH_API th_status th_sgd_step(th_array *const *params, th_array *const *gradients,
+                             th_array *const *velocities, int n, double lr, double momentum,
+                             double weight_decay, bool nesterov);
+
+/* Operators of your own. */
+/** One operand of a custom operator while it runs; strides in elements. */
+typedef struct th_op_operand {
+  void *data;             /**< Element [0,...,0]. */
+  th_dtype dtype;         /**< Element type. */
+  int ndim;               /**< Dimensions. */
+  const int64_t *shape;   /**< Sizes. */
+  const int64_t *strides; /**< Steps in elements. */
+} th_op_operand;
+/** Shape and type of one operand while inferring. */
+typedef struct th_op_shape {
+  th_dtype dtype;             /**< Element type. */
+  int ndim;                   /**< Dimensions. */
+  int64_t shape[TH_MAX_DIMS]; /**< Sizes. */
+} th_op_shape;
+/** A custom operator. Copied by th_op_register(); the functions must stay loaded. */
+typedef struct th_op_definition {
+  size_t size;        /**< sizeof(th_op_definition). */
+  const char *name;   /**< Unique; letters, digits, '_'. */
+  int n_inputs;       /**< 0..8. */
+  int n_outputs;      /**< 1..8. */
+  size_t params_size; /**< Bytes copied with each call, at most 256. */
+  /** Sets outputs from inputs; a negative status refuses the call (say why with th_op_refuse()). */
+  th_status (*infer)(const th_op_shape *inputs, th_op_shape *outputs, const void *params);
+  /** Computes outputs (contiguous) from inputs (any strides) on the CPU. */
+  th_status (*cpu)(const th_op_operand *inputs, const th_op_operand *outputs, const void *params,
+                   th_task_context *context);
+  /** Gradient by public operators: gradients[i] gets d inputs[i] (+1) or NULL. NULL function = none. */
+  th_status (*vjp)(th_array *const *inputs, th_array *const *outputs,
+                   th_array *const *output_gradients, const void *params, th_array **gradients);
+} th_op_definition;
+TH_API th_status
+th_op_register(const th_op_definition *definition); /**< TH_EBUSY if the name exists. */
+TH_API th_status th_op_refuse(th_status status, const char *format, ...)
+    TH_PRINTF(2, 3); /**< Sets the message inside infer. */
+/** Calls a custom operator: outputs[i] get +1 each. On a device other than the CPU: runs on the CPU with copies, or
+ *  TH_ENOSYS under TH_STRICT_DEVICE=1. */
+TH_API th_status th_op_call(const char *name, th_array *const *inputs, int n_inputs,
+                            const void *params, th_array **outputs, int n_outputs);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

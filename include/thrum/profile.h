@@ -1,0 +1,38 @@
+/**
+ * @file profile.h
+ * Seeing what ran, where and when.
+ */
+#ifndef THRUM_PROFILE_H
+#define THRUM_PROFILE_H
+
+#include <thrum/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What to record. */
+enum {
+  TH_PROFILE_OPS = 1,      /**< Tasks with four stamps. */
+  TH_PROFILE_EDGES = 2,    /**< Which task waited for which. */
+  TH_PROFILE_WAITS = 4,    /**< Host waits. */
+  TH_PROFILE_COUNTERS = 8, /**< Pending tasks, memory. */
+  TH_PROFILE_ALL = 15      /**< Everything. */
+};
+
+/** Starts recording into bounded per-thread rings; clears what was recorded. what: TH_PROFILE_*, 0 = all. */
+TH_API th_status th_profile_start(uint32_t what);
+/** Stops recording. With a path, waits for everything submitted and writes Chrome trace JSON (open it in
+ *  ui.perfetto.dev or chrome://tracing). Blocks. TH_EIO with the path in the message. */
+TH_API th_status th_profile_stop(const char *path);
+TH_API th_status th_profile_write(FILE *out); /**< What is recorded so far as Chrome trace JSON. */
+TH_API th_status th_profile_table(
+    FILE *out); /**< Per operation name: count, total, mean, min, max, queue time, share. */
+TH_API th_status th_profile_ascii(
+    FILE *out, int columns); /**< One row per lane, time from left to right; columns 0 = 100. */
+TH_API uint64_t th_profile_dropped(void); /**< Records lost because a ring was full. */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
