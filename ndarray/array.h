@@ -42,6 +42,11 @@ th_array *th__array_new(const th_layout *layout, th_device d);
 /* New handle, +1, onto base's storage. */
 th_array *th__array_view(const th_array *base, const th_layout *layout);
 
+/* For library code that makes and releases temporaries (composite operators, backward): between the two no scope is open, so
+ * everything made is a plain +1. Resume reopens the scope, gives it result (may be NULL) as if made there; returns result. */
+th_scope th__scope_suspend(void);
+th_array *th__scope_resume(th_scope suspended, th_array *result);
+
 /* Set by autograd: called when a handle with a node dies. */
 extern void (*th__array_node_free)(struct th__node *node);
 

@@ -40,7 +40,10 @@ typedef struct th_cost {
   int64_t flops, bytes;
 } th_cost;
 
-/* What a vjp gets and fills; it calls public operators only. Borrowed unless said. */
+/* What a vjp gets and fills; it calls public operators only. Borrowed unless said. It is called with no scope open: it
+ * releases its own temporaries, and results are plain +1. For an in-place operator `out` and `gradients` describe its
+ * written inputs, in order (n_out = how many); the result for a written input is the gradient of its old value, and a saved
+ * written input is a copy of the old value. Params are a copy: a vjp must not use what op->drop releases. */
 typedef struct th_vjp {
   const th_op *op;
   int n_in, n_out;
@@ -58,7 +61,8 @@ enum {                        /* th_op.flags */
        TH_OP_ELEMENTWISE = 1, /* inputs broadcast to the output's shape; kernels see equal shapes */
        TH_OP_VIEW = 2,        /* output 0 shares input 0's storage; no kernel, no task */
        TH_OP_RANDOM = 4,      /* never merged by later passes */
-       TH_OP_NONBLOCKING = 8  /* cheap: may run inline on the submitting thread */
+       TH_OP_NONBLOCKING = 8, /* cheap: may run inline on the submitting thread */
+       TH_OP_FLAT = 16 /* gradient zero wherever it exists (floor, sign, fill): recording stops */
 };
 
 typedef struct th_operands {
@@ -78,7 +82,8 @@ struct th_op {      /* one const record per operator */
   uint32_t dtypes;      /* element types accepted for every input; 0 = infer checks */
   uint16_t params_size; /* its parameter struct, copied by value into the task */
   th_status (*infer)(th_infer *io, const void *params); /* the only validator; sets the message */
-  th_status (*vjp)(const th_vjp *v);                    /* NULL = no gradient */
+  /* NULL and not FLAT: a backward through it gives TH_ENOSYS */
+  th_status (*vjp)(const th_vjp *v);
   th_cost (*cost)(const th_infer *io,
                   const void *params); /* NULL: bytes moved, one flop per element */
   th_kernel cpu;                       /* other kinds: th__kernel_set() */
