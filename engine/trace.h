@@ -1,0 +1,76 @@
+/* What the engine calls to be seen: stamps, edges, host waits, counters. Recording is off until th_profile_start(); the hot
+ * path pays one relaxed load. Each thread records into its own bounded ring, which only it writes. */
+#ifndef THRUM_ENGINE_TRACE_H
+#define THRUM_ENGINE_TRACE_H
+
+#include <time.h>
+
+#include "engine/base/atomic.h"
+#include "thrum/profile.h"
+
+/* TH_PROFILE_* bits that are being recorded; 0 = off. */
+extern _Atomic uint32_t th__trace_flags;
+
+/* True when one of the kinds in what is recorded: `if (th__trace_on(TH_PROFILE_OPS)) slot->submitted = th__ticks();` */
+static inline bool th__trace_on(uint32_t what) {
+  return __builtin_expect((th__load(&th__trace_flags, TH__RELAXED) & what) != 0, 0);
+}
+
+/* Which clock th__ticks() reads: 0 = not yet known, 1 = the time stamp counter, 2 = CLOCK_MONOTONIC in ns. Decided once. */
+extern _Atomic uint32_t th__trace_clock;
+uint32_t th__trace_clock_decide(void);
+
+/* A time stamp in ticks of an unspecified unit; the trace converts it to ns. */
+static inline uint64_t th__ticks(void) {
+#if defined(__x86_64__)
+  uint32_t clock = th__load(&th__trace_clock, TH__RELAXED);
+  if (__builtin_expect(clock == 0, 0)) clock = th__trace_clock_decide();
+  if (__builtin_expect(clock == 1, 1)) return __builtin_ia32_rdtsc();
+#endif
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* th__trace_task.lane beyond the worker indices 0, 1, ... of a pool. */
+enum {
+  TH__TRACE_HOST = -1, /* a helping or submitting thread of the program: the thread that records */
+  TH__TRACE_LANES = 0x100000, /* lane i of a lane device is TH__TRACE_LANES + i */
+};
+
+enum { TH__TRACE_OK, TH__TRACE_FAILED, TH__TRACE_SKIPPED }; /* th__trace_task.status */
+
+/* A completed task. Stamps from before the start of recording, zeros and stale ones included, are clamped, so a task that was
+ * submitted before th_profile_start() needs no care. A skipped task may give started == finished. */
+typedef struct th__trace_task {
+  uint64_t id;                                  /* sequence number */
+  const char *name;                             /* copied during the call; NULL = "task" */
+  uint64_t submitted, ready, started, finished; /* th__ticks() */
+  int64_t bytes;
+  int32_t lane; /* worker index >= 0, or TH__TRACE_* */
+  int16_t device_kind, device_index;
+  uint16_t n_reads, n_writes;
+  uint8_t status; /* TH__TRACE_OK and so on */
+} th__trace_task;
+
+/* Records a completed task; called by the completing thread. With TH__TRACE_HOST it must be the thread that ran it. */
+void th__trace_task_done(const th__trace_task *t);
+/* Records at submission that task `to` has to wait for the unfinished task `from`. */
+void th__trace_edge(uint64_t from, uint64_t to);
+/* Records that the calling thread waited in the public call `where`, between two th__ticks(). */
+void th__trace_host_wait(const char *where, uint64_t begin, uint64_t end);
+/* Records the value of a counter now. The number of pending tasks needs no call: it follows from the tasks' stamps. */
+void th__trace_counter(const char *name, int64_t value);
+
+/* TH_PROFILE=path: called when the engine has started; records everything. */
+void th__trace_autostart(const char *path);
+/* Called at shutdown or exit when the last task is done; writes the file if autostarted. Tells the logger of failures. */
+void th__trace_autostop(void);
+/* Gives all memory back and stops recording; called at shutdown, when no thread is inside the engine any more. */
+void th__trace_shutdown(void);
+/* Called in the child of a fork: forgets everything without touching locks or other threads' rings. Until
+ * th__trace_shutdown() or th__trace_reset(), th_profile_*() answer TH_EFORK. */
+void th__trace_after_fork(void);
+void th__trace_reset(void);
+
+#endif
