@@ -15,7 +15,7 @@ typedef struct th_infer {
   const th_op *op;
   int n_in, n_out;
   const th_layout *in;
-  th_layout *out;    /* zeroed; preset for in-place outputs */
+  th_layout *out;    /* zeroed */
   uint8_t *written;  /* per input: non-zero = changed in place; preset from op->writes */
   int64_t workspace; /* bytes of scratch the kernel wants */
   th_device device;
@@ -62,7 +62,9 @@ enum {                        /* th_op.flags */
        TH_OP_VIEW = 2,        /* output 0 shares input 0's storage; no kernel, no task */
        TH_OP_RANDOM = 4,      /* never merged by later passes */
        TH_OP_NONBLOCKING = 8, /* cheap: may run inline on the submitting thread */
-       TH_OP_FLAT = 16 /* gradient zero wherever it exists (floor, sign, fill): recording stops */
+       TH_OP_FLAT = 16, /* gradient zero wherever it exists (floor, sign, fill): recording stops */
+       TH_OP_OVERWRITES = 32, /* every element of a written input is replaced, none is read */
+       TH_OP_TRANSFER = 64 /* operands may live on two devices; only copies, see ops/transfer.c */
 };
 
 typedef struct th_operands {
@@ -87,7 +89,8 @@ struct th_op {      /* one const record per operator */
   th_cost (*cost)(const th_infer *io,
                   const void *params); /* NULL: bytes moved, one flop per element */
   th_kernel cpu;                       /* other kinds: th__kernel_set() */
-  void (*drop)(void *params);          /* releases what params hold, after the task; or NULL */
+  /* Releases what params hold; once per call: after the task, or at once if the call fails or makes no task. Or NULL. */
+  void (*drop)(void *params);
   struct {
     double lo, hi, tolerance;
   } test; /* domain walked by tests/ops/test_every_op.c */
@@ -126,6 +129,8 @@ const th__interceptor *th__interceptor_get(void);
 int th__op_count(void);
 const th_op *th__op_at(int index);
 const th_op *th__op_find(const char *name);
+/* Adds an operator at run time; the record must stay. TH_EBUSY when the name exists, TH_ENOMEM. */
+th_status th__op_add(const th_op *op);
 /* Kernel of op for a device kind: the record's for host memory kinds, else the slot; NULL when absent. */
 th_kernel th__kernel_get(const th_op *op, int kind);
 void th__kernel_set(const th_op *op, int kind, th_kernel kernel);
