@@ -69,7 +69,5 @@ th_status th__device_open(th_device d, const th__device_ops **ops, void **state)
 const th__device_ops *th__device_kind_ops(int kind);
 /* True once any device was opened (th_cpu_split must come before). */
 bool th__device_any_open(void);
-/* Called by a floor above to install all built-in kinds when the engine starts. Set once by devices/registry.c through
- * th__engine_set_starter(), so that the engine needs no arrow upwards. */
 
 #endif

@@ -7,8 +7,11 @@
 
 /* Starts the engine with defaults if it does not run. TH_EFORK in a forked child, TH_ESHUTDOWN during process exit. */
 th_status th__engine_ensure(void);
-/* What runs when the engine starts, before anything else (devices register here) and after it stopped. */
-void th__engine_set_starter(th_status (*start)(const th_config *config), void (*stop)(void));
+/* Provided by a floor above, like main(): devices/registry.c. The engine calls the first when it starts, with defaults and
+ * environment filled into config, before anything else (devices register here), and the second after it stopped and closed
+ * all devices. */
+th_status th__engine_start_hook(const th_config *config);
+void th__engine_stop_hook(void);
 /* Registers a function run at shutdown after the last task (caches of upper floors); at most 16. */
 void th__engine_at_stop(void (*fn)(void));
 /* The engine's epoch: changes with every start. */
