@@ -1,0 +1,87 @@
+/* Owns the public th_profile_*() calls that start, stop and write, and recording by TH_PROFILE. `lock` guards auto_path. */
+#include "thrum/profile.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <uv.h>
+
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include "engine/engine.h"
+#include "engine/trace.h"
+#include "engine/trace_view.h"
+
+static uv_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char *auto_path; /* where th__trace_autostop() writes; NULL = nowhere */
+
+th_status th_profile_start(uint32_t what) {
+  if ((what & ~(uint32_t)TH_PROFILE_ALL) != 0)
+    return th__fail(TH_EINVAL, "th_profile_start: what has unknown bits 0x%x", what);
+  return th__trace_begin(what == 0 ? TH_PROFILE_ALL : what);
+}
+
+th_status th_profile_write(FILE *out) {
+  if (out == NULL) return th__fail(TH_EINVAL, "th_profile_write: out is NULL");
+  th__trace_view view;
+  th_status status = th__trace_view_make(&view);
+  if (status == TH_OK) status = th__trace_write_chrome(&view, out);
+  th__trace_view_free(&view);
+  return status;
+}
+
+/* Waits for what was submitted to every device, without observing failures. */
+static void wait_for_all(void) {
+  if (th__engine_epoch() == 0) return;
+  for (int kind = 0; kind < TH_KIND_COUNT; kind++) {
+    const th__device_ops *ops = th__device_kind_ops(kind);
+    if (ops == NULL || (ops->caps & TH__CAP_NO_DATA) != 0) continue;
+    for (int i = 0; i < ops->count(); i++)
+      if (th_wait_device((th_device){(int16_t)kind, (int16_t)i}) == TH_EDEADLK) return;
+  }
+}
+
+static th_status write_file(const char *path) {
+  FILE *out = fopen(path, "w");
+  if (out == NULL)
+    return th__fail(TH_EIO, "th_profile_stop: cannot write %s: %s", path, strerror(errno));
+  th_status status = th_profile_write(out);
+  if (fclose(out) != 0 && status == TH_OK)
+    status = th__fail(TH_EIO, "th_profile_stop: cannot write %s: %s", path, strerror(errno));
+  return status;
+}
+
+th_status th_profile_stop(const char *path) {
+  if (path != NULL) {
+    th__last_error saved = *th__error_slot();
+    wait_for_all();
+    *th__error_slot() = saved;
+  }
+  TH_TRY(th__trace_end());
+  return path == NULL ? TH_OK : write_file(path);
+}
+
+void th__trace_autostart(const char *path) {
+  char *copy = path == NULL || *path == 0 ? NULL : th__strdup(path);
+  if (copy == NULL) return;
+  uv_mutex_lock(&lock);
+  char *old = auto_path;
+  auto_path = copy;
+  uv_mutex_unlock(&lock);
+  th__free(old);
+  if (th_profile_start(TH_PROFILE_ALL) != TH_OK)
+    th__log(TH_LOG_ERROR, "TH_PROFILE: %s", th_last_error());
+}
+
+void th__trace_autostop(void) {
+  uv_mutex_lock(&lock);
+  char *path = auto_path;
+  auto_path = NULL;
+  uv_mutex_unlock(&lock);
+  if (path == NULL) return;
+  th__last_error saved = *th__error_slot();
+  if (th__trace_end() != TH_OK || write_file(path) != TH_OK)
+    th__log(TH_LOG_ERROR, "TH_PROFILE: %s", th_last_error());
+  *th__error_slot() = saved;
+  th__free(path);
+}

@@ -1,0 +1,120 @@
+/* Owns the aggregate table of a trace: one line per operation name. Works on a view, under no lock. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include "engine/trace_view.h"
+
+enum { NAME_WIDTH = 32 };
+
+typedef struct line {
+  uint32_t name;
+  uint64_t count;
+  int64_t total, least, most, queued;
+} line;
+
+static int by_total(const void *a, const void *b) {
+  const line *x = a, *y = b;
+  if (x->total != y->total) return x->total > y->total ? -1 : 1;
+  if (x->count != y->count) return x->count > y->count ? -1 : 1;
+  return x->name < y->name ? -1 : x->name > y->name;
+}
+
+/* A name that cannot disturb a terminal or the columns. */
+static void plain_name(const char *name, char out[NAME_WIDTH + 1]) {
+  size_t n = strnlen(name, NAME_WIDTH);
+  for (size_t i = 0; i < n; i++) {
+    unsigned char c = (unsigned char)name[i];
+    out[i] = c < 0x20 || c >= 0x7f ? '?' : (char)c;
+  }
+  out[n] = 0;
+}
+
+static void put_line(FILE *out, const th__trace_view *v, const line *l, int width, int64_t all) {
+  char name[NAME_WIDTH + 1], text[5][32];
+  plain_name(v->names[l->name], name);
+  int64_t count = (int64_t)l->count;
+  int64_t times[] = {l->total, l->total / count, l->least, l->most, l->queued / count};
+  for (int i = 0; i < 5; i++) th__trace_time_text(times[i], text[i], sizeof(text[i]));
+  int64_t share = all == 0 ? 0 : (int64_t)((double)l->total * 1000 / (double)all + 0.5);
+  fprintf(out, "%-*s %9llu %10s %10s %10s %10s %10s %4d.%d%%\n", width, name,
+          (unsigned long long)l->count, text[0], text[1], text[2], text[3], text[4],
+          (int)(share / 10), (int)(share % 10));
+}
+
+/* Sums up by name; lines has a place for every name. Returns the sum of all times. */
+static int64_t sum_up(const th__trace_view *v, line *lines) {
+  int64_t all = 0;
+  for (size_t i = 0; i < v->n_events; i++) {
+    const th__trace_event *e = &v->events[i];
+    if (e->kind != TH__TRACE_TASK) continue;
+    line *l = &lines[e->name];
+    int64_t took = e->finished - e->started;
+    if (l->count++ == 0) l->least = took;
+    if (took < l->least) l->least = took;
+    if (took > l->most) l->most = took;
+    l->total += took;
+    l->queued += e->started - e->ready;
+    all += took;
+  }
+  return all;
+}
+
+static void put_foot(FILE *out, const th__trace_view *v) {
+  uint64_t tasks = 0, failed = 0, skipped = 0;
+  int64_t first = INT64_MAX, last = 0;
+  for (size_t i = 0; i < v->n_events; i++) {
+    const th__trace_event *e = &v->events[i];
+    if (e->kind != TH__TRACE_TASK) continue;
+    tasks++;
+    failed += e->status == TH__TRACE_FAILED;
+    skipped += e->status == TH__TRACE_SKIPPED;
+    if (e->started < first) first = e->started;
+    if (e->finished > last) last = e->finished;
+  }
+  char span[32];
+  fprintf(out, "%llu tasks in %s", (unsigned long long)tasks,
+          th__trace_time_text(tasks == 0 ? 0 : last - first, span, sizeof(span)));
+  if (failed > 0) fprintf(out, ", %llu failed", (unsigned long long)failed);
+  if (skipped > 0) fprintf(out, ", %llu skipped", (unsigned long long)skipped);
+  if (v->dropped > 0) fprintf(out, ", %llu records dropped", (unsigned long long)v->dropped);
+  putc('\n', out);
+}
+
+static void put_table(FILE *out, const th__trace_view *v, line *lines) {
+  int64_t all = sum_up(v, lines);
+  size_t n = 0;
+  int width = (int)strlen("operation");
+  for (size_t i = 0; i < v->n_names; i++) {
+    if (lines[i].count == 0) continue;
+    lines[n] = lines[i];
+    lines[n++].name = (uint32_t)i;
+    int length = (int)strnlen(v->names[i], NAME_WIDTH);
+    if (length > width) width = length;
+  }
+  qsort(lines, n, sizeof(*lines), by_total);
+  fprintf(out, "%-*s %9s %10s %10s %10s %10s %10s %7s\n", width, "operation", "count", "total",
+          "mean", "min", "max", "queued", "share");
+  for (size_t i = 0; i < n; i++) put_line(out, v, &lines[i], width, all);
+  put_foot(out, v);
+}
+
+th_status th_profile_table(FILE *out) {
+  if (out == NULL) return th__fail(TH_EINVAL, "th_profile_table: out is NULL");
+  th__trace_view view;
+  line *lines = NULL;
+  th_status status = th__trace_view_make(&view);
+  if (status != TH_OK) goto done;
+  lines = th__zalloc(view.n_names * sizeof(*lines));
+  if (lines == NULL) {
+    status = TH_ENOMEM;
+    goto done;
+  }
+  put_table(out, &view, lines);
+  if (ferror(out)) status = th__fail(TH_EIO, "th_profile_table: cannot write");
+done:
+  th__free(lines);
+  th__trace_view_free(&view);
+  return status;
+}

@@ -1,0 +1,89 @@
+/* What was recorded, copied out, converted to ns and laid out in rows: the one source of all ways to show a trace. */
+#ifndef THRUM_ENGINE_TRACE_VIEW_H
+#define THRUM_ENGINE_TRACE_VIEW_H
+
+#include "engine/trace.h"
+
+enum { TH__TRACE_NAME = 200 }; /* bytes kept of a name, terminator included */
+
+typedef enum th__trace_kind { TH__TRACE_TASK, TH__TRACE_WAIT, TH__TRACE_COUNTER } th__trace_kind;
+
+/* One record as it lies in a ring: a cache line. */
+typedef struct th__trace_record {
+  uint64_t id; /* of a task; the value of a counter */
+  uint64_t submitted, ready, started, finished;
+  int64_t bytes;
+  uint32_t name; /* index of the interned text */
+  int32_t lane;  /* waits and counters: unused */
+  uint16_t n_reads, n_writes;
+  uint8_t kind, status; /* th__trace_kind, TH__TRACE_OK and so on */
+  uint8_t device_kind, device_index;
+} th__trace_record;
+
+typedef struct th__trace_pair {
+  uint64_t from, to; /* task ids */
+} th__trace_pair;
+
+/* A task or a wait in a view; times in ns since recording started, submitted <= ready <= started <= finished. */
+typedef struct th__trace_event {
+  uint64_t id;
+  int64_t submitted, ready, started, finished, bytes;
+  uint64_t key; /* of its lane or thread; rows are in the order of keys */
+  uint32_t name;
+  int32_t row;   /* index of a th__trace_row */
+  int32_t depth; /* how many events of the same row it lies in */
+  uint16_t n_reads, n_writes;
+  uint8_t kind, status;
+} th__trace_event;
+
+typedef struct th__trace_sample { /* one value of a counter */
+  int64_t at, value;
+  uint32_t name;
+} th__trace_sample;
+
+/* A line of the picture: events in it nest or follow each other. A lane whose events overlap otherwise (tasks that foreign code
+ * completes) takes several rows. */
+typedef struct th__trace_row {
+  uint64_t key;
+  int sub; /* 0, or the number of the extra row */
+  char label[64];
+} th__trace_row;
+
+typedef struct th__trace_view {
+  uint32_t what; /* TH_PROFILE_* that were recorded */
+  uint64_t dropped;
+  th__trace_event *events; /* in the order of (started, key, depth) */
+  size_t n_events;
+  th__trace_pair *pairs;
+  size_t n_pairs;
+  th__trace_sample *samples; /* in the order of time */
+  size_t n_samples;
+  th__trace_row *rows;
+  size_t n_rows;
+  const char **names; /* texts stay valid until the engine stops */
+  size_t n_names;
+} th__trace_view;
+
+/* Fills *out; every part may be empty. TH_ENOMEM, TH_EFORK. Recording may go on meanwhile. */
+th_status th__trace_view_make(th__trace_view *out);
+void th__trace_view_free(th__trace_view *view);
+
+/* --- trace.c, for trace_view.c only --- */
+/* Copies events, pairs and samples of the running or last recording into *out: raw stamps converted, rows not yet laid out. */
+th_status th__trace_collect(th__trace_view *out);
+
+/* --- trace.c, for profile.c only --- */
+th_status th__trace_begin(
+    uint32_t what); /* opens a new session: what was recorded before is gone */
+th_status th__trace_end(void);
+
+/* --- trace_view.c --- */
+/* Lays events out in rows; names the rows. */
+th_status th__trace_layout(th__trace_view *view);
+/* "12.3 us" and the like; returns buffer. Never depends on the locale. */
+const char *th__trace_time_text(int64_t ns, char *buffer, size_t bytes);
+
+/* --- trace_chrome.c --- */
+th_status th__trace_write_chrome(const th__trace_view *view, FILE *out);
+
+#endif
