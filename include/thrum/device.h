@@ -48,7 +48,8 @@ TH_API th_status th_device_parse(const char *text, th_device *out);
 TH_API bool th_device_equal(th_device a, th_device b); /**< Same kind and index. */
 
 /** Replaces cpu:0 by cpu:0..devices-1, each with its own workers (threads_each), queue and memory pool.
- *  Only before arrays or tasks were used, else TH_EBUSY; 1..16 devices, 1..256 threads, else TH_EINVAL. */
+ *  Only before arrays or tasks were used, else TH_EBUSY; 1..16 devices, 1..256 threads, else TH_EINVAL.
+ *  Lasts until th_shutdown(). */
 TH_API th_status th_cpu_split(int devices, int threads_each);
 
 TH_API th_status th_memory_get(th_device d,
