@@ -135,14 +135,21 @@ th_status th__op_add(const th_op *op);
 th_kernel th__kernel_get(const th_op *op, int kind);
 void th__kernel_set(const th_op *op, int kind, th_kernel kernel);
 
+/* A NULL argument: TH_EINVAL, with a message only if none is there yet. */
+th_status th__null_input(const char *who, int index);
+/* All on the device of the first: for operators that convert their inputs before the call. NULL as above. */
+th_status th__check_devices(const char *who, const th_array *const *in, int n);
+
 /* --- helpers for families, ops/infer.c --- */
 th_status th__infer_same(th_infer *io, const void *params); /* one output like input 0 */
 th_status th__infer_broadcast(
-    th_infer *io, const void *params); /* one output: broadcast of all inputs, dtype of input 0 */
+    th_infer *io, const void *params); /* one output: broadcast of all inputs, all of one dtype */
 th_status th__infer_inplace(
     th_infer *io, const void *params); /* input 1 broadcasts to input 0, which is written */
 /* Sum of gradient g over what broadcasting grew, to shape's layout: +1. For vjps. */
 th_array *th__sum_to(const th_array *g, const th_layout *shape);
+/* At the end of a vjp: fails if a needed gradient is missing. */
+th_status th__vjp_check(const th_vjp *v);
 /* Both operands cast to their common type: +1 each (the same handle retained when nothing changes). */
 th_status th__promote_pair(const th_array *a, const th_array *b, th_array **pa, th_array **pb);
 

@@ -1,0 +1,143 @@
+/* Owns arithmetic on two arrays: loops, records and gradients made from the rows of binary.def. */
+#include "ops/elementwise.h"
+
+#include <tgmath.h>
+
+#include "engine/base/error.h"
+#include "ops/binary_math.h"
+
+/* --- inner loops --- */
+
+#define ZIP(t, NAME, id, expression)      TH__DEFINE_ZIP(id##_##t, t, t, t, expression)
+#define ZIP_FAST(t, NAME, id, expression) TH__DEFINE_ZIP_FAST(id##_##t, t, t, t, expression)
+#define ENTRY(t, NAME, id, ...)           [TH_##NAME] = id##_##t,
+#define FLOAT_LOOPS(id, floats)                                                                    \
+  TH__FOR_SINGLES(ZIP_FAST, id, floats)                                                            \
+  TH__FOR_HALVES(ZIP, id, floats)
+#define FLOAT_TABLE(id)                                                                            \
+  const th__inner th__binary_##id[TH_DTYPE_COUNT] = {TH__FOR_SINGLES(ENTRY, id, )                  \
+                                                         TH__FOR_HALVES(ENTRY, id, )};
+
+#define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)                        \
+  FLOAT_LOOPS(id, floats)                                                                          \
+  TH__FOR_SIGNED(ZIP, id, signed_ints)                                                             \
+  TH__FOR_UNSIGNED(ZIP, id, unsigned_ints)                                                         \
+  const th__inner th__binary_##id[TH_DTYPE_COUNT] = {TH__FOR_SINGLES(ENTRY, id, ) TH__FOR_HALVES(  \
+      ENTRY, id, ) TH__FOR_SIGNED(ENTRY, id, ) TH__FOR_UNSIGNED(ENTRY, id, )};
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)                                              \
+  FLOAT_LOOPS(id, floats)                                                                          \
+  FLOAT_TABLE(id)
+#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)                                               \
+  FLOAT_LOOPS(id, floats)                                                                          \
+  static FLOAT_TABLE(id)
+#define TH_SLOPES(id, dx, dy)
+#include "ops/binary.def"
+#undef TH_BINARY
+#undef TH_BINARY_FLOAT
+#undef TH_BINARY_ONLY
+#undef TH_SLOPES
+
+/* --- derivatives as operators of (g, x, y) --- */
+
+#define SLOPE(t, NAME, id, expression) TH__DEFINE_ZIP3(id##_##t, t, g, x, y, g *(expression))
+#define SLOPE_OP(id, expression)                                                                   \
+  TH__FOR_SINGLES(SLOPE, id, expression)                                                           \
+  TH__FOR_HALVES(SLOPE, id, expression)                                                            \
+  static const th__inner id##_loops[TH_DTYPE_COUNT] = {TH__FOR_SINGLES(ENTRY, id, )                \
+                                                           TH__FOR_HALVES(ENTRY, id, )};           \
+  static th_status id##_cpu(const th_kernel_args *k) {                                             \
+    return th__loop_typed(k, id##_loops, 0, NULL);                                                 \
+  }                                                                                                \
+  static const th_op id##_op = {.name = #id,                                                       \
+                                .in = {3},                                                         \
+                                .out = {1},                                                        \
+                                .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,                    \
+                                .dtypes = TH_FLOATS,                                               \
+                                .infer = th__infer_broadcast,                                      \
+                                .cpu = id##_cpu,                                                   \
+                                .test = {0.5, 2, 1e-5}};
+
+static th_status vjp_slopes(const th_vjp *v, const th_op *by_x, const th_op *by_y) {
+  const th_op *slopes[] = {by_x, by_y};
+  for (int i = 0; i < 2; i++) {
+    if (!v->needed[i]) continue;
+    th_array *full = TH_CALL(slopes[i], NULL, v->gradients[0], v->inputs[0], v->inputs[1]);
+    v->result[i] = th__sum_to_release(full, &v->in[i]);
+  }
+  return th__vjp_check(v);
+}
+
+#define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)
+#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)
+#define TH_SLOPES(id, dx, dy)                                                                      \
+  SLOPE_OP(id##_slope_x, dx)                                                                       \
+  SLOPE_OP(id##_slope_y, dy)                                                                       \
+  static th_status vjp_##id(const th_vjp *v) {                                                     \
+    return vjp_slopes(v, &id##_slope_x_op, &id##_slope_y_op);                                      \
+  }
+#include "ops/binary.def"
+#undef TH_BINARY
+#undef TH_BINARY_FLOAT
+#undef TH_BINARY_ONLY
+#undef TH_SLOPES
+
+/* --- records and public functions --- */
+
+#define SAVE_XY                          TH_SAVE_IN(0) | TH_SAVE_IN(1)
+#define GRADIENT_VJP(vjp, saved, flat)   vjp
+#define GRADIENT_SAVES(vjp, saved, flat) saved
+#define GRADIENT_FLAT(vjp, saved, flat)  flat
+
+#define RECORD(id, types, low, high, gradient)                                                     \
+  static th_status id##_cpu(const th_kernel_args *k) {                                             \
+    return th__loop_typed(k, th__binary_##id, 0, NULL);                                            \
+  }                                                                                                \
+  static const th_op id##_op = {.name = #id,                                                       \
+                                .in = {2},                                                         \
+                                .out = {1},                                                        \
+                                .saves = GRADIENT_SAVES gradient,                                  \
+                                .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING |                   \
+                                         GRADIENT_FLAT gradient,                                   \
+                                .dtypes = types,                                                   \
+                                .infer = th__infer_broadcast,                                      \
+                                .vjp = GRADIENT_VJP gradient,                                      \
+                                .cpu = id##_cpu,                                                   \
+                                .test = {low, high, 1e-5}};
+
+#define PUBLIC(id)                                                                                 \
+  th_array *th_##id(const th_array *a, const th_array *b) {                                        \
+    return th__call_promoted(&id##_op, a, b);                                                      \
+  }
+
+#define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)                        \
+  RECORD(id, TH_NUMBERS, lo, hi, gradient)                                                         \
+  PUBLIC(id)
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats) RECORD(id, TH_FLOATS, lo, hi, gradient)
+#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)                                               \
+  RECORD(id, TH_FLOATS, lo, hi, gradient)                                                          \
+  PUBLIC(id)
+#define TH_SLOPES(id, dx, dy)
+#include "ops/binary.def"
+#undef TH_BINARY
+#undef TH_BINARY_FLOAT
+#undef TH_BINARY_ONLY
+#undef TH_SLOPES
+
+th_array *th_divide(const th_array *a, const th_array *b) {
+  if (!a || !b) return TH_CALL(&divide_op, NULL, a, b);
+  th_dtype common = th__dtype_promote(a->layout.dtype, b->layout.dtype);
+  return th__call_as(&divide_op, a, b, th__divide_dtype(common));
+}
+
+#define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints) &id##_op,
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)                       &id##_op,
+#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)                        &id##_op,
+#define TH_SLOPES(id, dx, dy)                                               &id##_slope_x_op, &id##_slope_y_op,
+const th_op *const th__family_binary[] = {
+#include "ops/binary.def"
+    NULL};
+#undef TH_BINARY
+#undef TH_BINARY_FLOAT
+#undef TH_BINARY_ONLY
+#undef TH_SLOPES

@@ -1,0 +1,36 @@
+/* What the elementwise families share: inner loops by element type, and calls that bring operands to one type first. */
+#ifndef THRUM_OPS_ELEMENTWISE_H
+#define THRUM_OPS_ELEMENTWISE_H
+
+#include "ops/loop.h"
+
+/* Inner loops of the rows of binary.def, by element type; NULL where there is none. The scalar form takes a double. */
+#define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)                        \
+  extern const th__inner th__binary_##id[TH_DTYPE_COUNT], th__scalar_##id[TH_DTYPE_COUNT];
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats) TH_BINARY(id, lo, hi, gradient, floats, , )
+#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)
+#define TH_SLOPES(id, dx, dy)
+#include "ops/binary.def"
+#undef TH_BINARY
+#undef TH_BINARY_FLOAT
+#undef TH_BINARY_ONLY
+#undef TH_SLOPES
+
+/* op(a, b) after casting both to their common type. All checks come first: a refused call enqueues nothing. */
+th_array *th__call_promoted(const th_op *op, const th_array *a, const th_array *b);
+/* The same with the common type given. */
+th_array *th__call_as(const th_op *op, const th_array *a, const th_array *b, th_dtype common);
+/* op(a, b) writing a, after casting b to a's type. */
+th_status th__call_inplace(const th_op *op, th_array *a, const th_array *b);
+/* Type in which th_divide() computes: t itself if floating, else f32, or f64 for 64-bit integers. */
+th_dtype th__divide_dtype(th_dtype t);
+/* sum_to of a temporary, which it releases. */
+th_array *th__sum_to_release(th_array *g, const th_layout *shape);
+
+/* Gradients of x + y, x - y, x * y, x / y; their in-place forms share them. */
+th_status th__vjp_add(const th_vjp *v);
+th_status th__vjp_subtract(const th_vjp *v);
+th_status th__vjp_multiply(const th_vjp *v);
+th_status th__vjp_divide(const th_vjp *v);
+
+#endif

@@ -1,0 +1,80 @@
+/* Owns the walk over strided operands: dimensions are joined where all operands allow it, long loops are cut into blocks of a
+ * fixed number of elements, and each block runs the inner loop along the last dimension. */
+#include "ops/loop.h"
+
+typedef struct walk {
+  const th__loop *loop;
+  int ndim; /* at least 1 */
+  int64_t shape[TH_MAX_DIMS];
+  int64_t strides[TH_MAX_DIMS][TH__LOOP_OPERANDS]; /* in bytes */
+} walk;
+
+/* Elements [first, last) in rows-first order. */
+static void run_block(int64_t first, int64_t last, void *arg) {
+  const walk *w = arg;
+  int n = w->loop->n, inner = w->ndim - 1;
+  int64_t at[TH_MAX_DIMS];
+  char *p[TH__LOOP_OPERANDS];
+  for (int k = 0; k < n; k++) p[k] = w->loop->data[k];
+  int64_t rest = first;
+  for (int d = inner; d >= 0; d--) {
+    at[d] = rest % w->shape[d];
+    rest /= w->shape[d];
+    for (int k = 0; k < n; k++) p[k] += at[d] * w->strides[d][k];
+  }
+  for (;;) {
+    int64_t run = w->shape[inner] - at[inner];
+    if (run > last - first) run = last - first;
+    w->loop->inner(p, w->strides[inner], run, w->loop->user);
+    first += run;
+    if (first >= last) return;
+    for (int k = 0; k < n; k++) p[k] -= at[inner] * w->strides[inner][k];
+    at[inner] = 0;
+    for (int d = inner - 1; d >= 0; d--) {
+      for (int k = 0; k < n; k++) p[k] += w->strides[d][k];
+      if (++at[d] < w->shape[d]) break;
+      for (int k = 0; k < n; k++) p[k] -= at[d] * w->strides[d][k];
+      at[d] = 0;
+    }
+  }
+}
+
+void th__loop_run(th__loop *loop, th_task_context *context) {
+  int64_t size = th__layout_size(&loop->layout[0]);
+  if (size == 0) return;
+  walk w = {.loop = loop, .ndim = th__layouts_collapse(loop->layout, loop->n)};
+  for (int d = 0; d < w.ndim; d++) {
+    w.shape[d] = loop->layout[0].shape[d];
+    for (int k = 0; k < loop->n; k++)
+      w.strides[d][k] = loop->layout[k].strides[d] * (int64_t)th_dtype_size(loop->layout[k].dtype);
+  }
+  if (w.ndim == 0) {
+    w.shape[0] = w.ndim = 1;
+    for (int k = 0; k < loop->n; k++) w.strides[0][k] = 0;
+  }
+  if (size <= TH__LOOP_GRAIN)
+    run_block(0, size, &w);
+  else
+    th_parallel_for(context, size, TH__LOOP_GRAIN, run_block, &w);
+}
+
+th_status th__loop_kernel(const th_kernel_args *k, th__inner inner, const void *user) {
+  th__loop loop = {.n = 1 + k->n_in, .inner = inner, .user = user};
+  loop.layout[0] = k->n_out ? k->out[0] : k->in[0];
+  loop.data[0] = k->n_out ? k->out_data[0] : k->in_data[0];
+  for (int i = 0; i < k->n_in; i++) {
+    loop.layout[1 + i] = k->in[i];
+    loop.data[1 + i] = k->in_data[i];
+  }
+  th__loop_run(&loop, k->context);
+  return TH_OK;
+}
+
+th_status th__loop_typed(const th_kernel_args *k, const th__inner *by_dtype, int by,
+                         const void *user) {
+  th_dtype t = k->in[by].dtype;
+  if (!by_dtype[t])
+    return th_context_fail(k->context, TH_EDTYPE, "%s: no loop for element type %s", k->op->name,
+                           th_dtype_name(t));
+  return th__loop_kernel(k, by_dtype[t], user);
+}

@@ -1,0 +1,166 @@
+/* Loops over elements: the driver that splits and walks strided operands, and the macros that make inner loops from rows.
+ *
+ * Blocks depend on the shape only, and every element is computed by itself, so results never depend on the number of
+ * workers. */
+#ifndef THRUM_OPS_LOOP_H
+#define THRUM_OPS_LOOP_H
+
+#include <string.h>
+
+#include "ops/op.h"
+
+#define TH__LOOP_OPERANDS 4
+#define TH__LOOP_GRAIN    32768 /* elements per parallel block */
+
+/* Computes n elements: p[0] is written, p[1..] are read, strides are in bytes. */
+typedef void (*th__inner)(char *const *p, const int64_t *strides, int64_t n, const void *user);
+
+typedef struct th__loop {
+  int n;                               /* operands, the written one first */
+  th_layout layout[TH__LOOP_OPERANDS]; /* all of one shape */
+  char *data[TH__LOOP_OPERANDS];       /* element [0,...,0] */
+  th__inner inner;
+  const void *user;
+} th__loop;
+
+/* Runs the loop, in parallel if it is long. Changes the layouts. */
+void th__loop_run(th__loop *loop, th_task_context *context);
+/* The loop of an elementwise kernel: the result (or the written input) first, then all inputs. */
+th_status th__loop_kernel(const th_kernel_args *k, th__inner inner, const void *user);
+/* The same with the inner loop for the element type of input `by`; TH_EDTYPE if the table has none. */
+th_status th__loop_typed(const th_kernel_args *k, const th__inner *by_dtype, int by,
+                         const void *user);
+
+/* Iterations are independent: operands are the same elements or do not overlap (invoke.c copies colliding ones). */
+#if defined(__clang__)
+#define TH__INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define TH__INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define TH__INDEPENDENT
+#endif
+
+/* Per element type t: th__s_t as stored, th__c_t as computed with, th__w_t wrapping (integers), th__get_t, th__put_t. */
+#define TH__ELEMENT_SAME(t, type, wide)                                                            \
+  typedef type th__s_##t, th__c_##t;                                                               \
+  typedef wide th__w_##t;                                                                          \
+  static inline type th__get_##t(const void *p) { return *(const type *)p; }                       \
+  static inline void th__put_##t(void *p, type v) { *(type *)p = v; }
+TH__ELEMENT_SAME(bool, uint8_t, uint32_t)
+TH__ELEMENT_SAME(u8, uint8_t, uint32_t)
+TH__ELEMENT_SAME(u16, uint16_t, uint32_t)
+TH__ELEMENT_SAME(u32, uint32_t, uint32_t)
+TH__ELEMENT_SAME(u64, uint64_t, uint64_t)
+TH__ELEMENT_SAME(i8, int8_t, uint32_t)
+TH__ELEMENT_SAME(i16, int16_t, uint32_t)
+TH__ELEMENT_SAME(i32, int32_t, uint32_t)
+TH__ELEMENT_SAME(i64, int64_t, uint64_t)
+TH__ELEMENT_SAME(f32, float, float)
+TH__ELEMENT_SAME(f64, double, double)
+#undef TH__ELEMENT_SAME
+
+#define TH__ELEMENT_HALF(t)                                                                        \
+  typedef th_##t th__s_##t;                                                                        \
+  typedef float th__c_##t, th__w_##t;                                                              \
+  static inline float th__get_##t(const void *p) { return th_##t##_to_float(*(const th_##t *)p); } \
+  static inline void th__put_##t(void *p, float v) { *(th_##t *)p = th_##t##_from_float(v); }
+TH__ELEMENT_HALF(f16)
+TH__ELEMENT_HALF(bf16)
+#undef TH__ELEMENT_HALF
+
+/* Types inside a row: T computes, W wraps. */
+#define TH__ROW_TYPES(a)                                                                           \
+  typedef th__c_##a T;                                                                             \
+  typedef th__w_##a W;                                                                             \
+  (void)sizeof(T), (void)sizeof(W)
+
+/* Inner loop fn: o = expression of x (type a). setup declares what else the expression needs, from user. */
+#define TH__DEFINE_MAP(fn, o, a, setup, expression)                                                \
+  static void fn(char *const *p, const int64_t *s, int64_t n, const void *user) {                  \
+    TH__ROW_TYPES(a);                                                                              \
+    setup;                                                                                         \
+    const int64_t so = sizeof(th__s_##o), sa = sizeof(th__s_##a);                                  \
+    char *out = p[0];                                                                              \
+    const char *in = p[1];                                                                         \
+    if (s[0] == so && s[1] == sa) {                                                                \
+      TH__INDEPENDENT                                                                              \
+      for (int64_t i = 0; i < n; i++) {                                                            \
+        th__c_##a x = th__get_##a(in + i * sa);                                                    \
+        th__put_##o(out + i * so, expression);                                                     \
+      }                                                                                            \
+      return;                                                                                      \
+    }                                                                                              \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+      th__c_##a x = th__get_##a(in + i * s[1]);                                                    \
+      th__put_##o(out + i * s[0], expression);                                                     \
+    }                                                                                              \
+  }
+
+/* One loop of a zip: x and y by steps sx and sy; y is hoisted by the compiler when sy is the constant 0. */
+#define TH__ZIP_LOOP(o, a, b, so, sx, sy, expression)                                              \
+  for (int64_t i = 0; i < n; i++) {                                                                \
+    th__c_##a x = th__get_##a(p[1] + i * (sx));                                                    \
+    th__c_##b y = th__get_##b(p[2] + i * (sy));                                                    \
+    th__put_##o(p[0] + i * (so), expression);                                                      \
+  }
+
+/* Inner loop fn: o = expression of x (type a) and y (type b). */
+#define TH__DEFINE_ZIP(fn, o, a, b, expression)                                                    \
+  static void fn(char *const *p, const int64_t *s, int64_t n, const void *user) {                  \
+    TH__ROW_TYPES(a);                                                                              \
+    const int64_t zo = sizeof(th__s_##o), za = sizeof(th__s_##a), zb = sizeof(th__s_##b);          \
+    if (s[0] == zo && s[1] == za && s[2] == zb) {                                                  \
+      TH__INDEPENDENT                                                                              \
+      TH__ZIP_LOOP(o, a, b, zo, za, zb, expression)                                                \
+    } else                                                                                         \
+      TH__ZIP_LOOP(o, a, b, s[0], s[1], s[2], expression)                                          \
+  }
+
+/* The same with fast loops for an operand that is one element, too. */
+#define TH__DEFINE_ZIP_FAST(fn, o, a, b, expression)                                               \
+  static void fn(char *const *p, const int64_t *s, int64_t n, const void *user) {                  \
+    TH__ROW_TYPES(a);                                                                              \
+    const int64_t zo = sizeof(th__s_##o), za = sizeof(th__s_##a), zb = sizeof(th__s_##b);          \
+    if (s[0] == zo && s[1] == za && s[2] == zb) {                                                  \
+      TH__INDEPENDENT                                                                              \
+      TH__ZIP_LOOP(o, a, b, zo, za, zb, expression)                                                \
+    } else if (s[0] == zo && s[1] == za && s[2] == 0) {                                            \
+      const th__c_##b y = th__get_##b(p[2]);                                                       \
+      TH__INDEPENDENT                                                                              \
+      for (int64_t i = 0; i < n; i++) {                                                            \
+        th__c_##a x = th__get_##a(p[1] + i * za);                                                  \
+        th__put_##o(p[0] + i * zo, expression);                                                    \
+      }                                                                                            \
+    } else if (s[0] == zo && s[1] == 0 && s[2] == zb) {                                            \
+      const th__c_##a x = th__get_##a(p[1]);                                                       \
+      TH__INDEPENDENT                                                                              \
+      for (int64_t i = 0; i < n; i++) {                                                            \
+        th__c_##b y = th__get_##b(p[2] + i * zb);                                                  \
+        th__put_##o(p[0] + i * zo, expression);                                                    \
+      }                                                                                            \
+    } else                                                                                         \
+      TH__ZIP_LOOP(o, a, b, s[0], s[1], s[2], expression)                                          \
+  }
+
+/* Inner loop fn: all of type t; names are the three inputs' names in the expression. */
+#define TH__DEFINE_ZIP3(fn, t, first, second, third, expression)                                   \
+  static void fn(char *const *p, const int64_t *s, int64_t n, const void *user) {                  \
+    TH__ROW_TYPES(t);                                                                              \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+      th__c_##t first = th__get_##t(p[1] + i * s[1]);                                              \
+      th__c_##t second = th__get_##t(p[2] + i * s[2]);                                             \
+      th__c_##t third = th__get_##t(p[3] + i * s[3]);                                              \
+      (void)first, (void)second, (void)third;                                                      \
+      th__put_##t(p[0] + i * s[0], expression);                                                    \
+    }                                                                                              \
+  }
+
+/* Sets of element types by lower-case name: X(t, NAME, ...) for each. */
+#define TH__FOR_SIGNED(X, ...)                                                                     \
+  X(i8, I8, __VA_ARGS__) X(i16, I16, __VA_ARGS__) X(i32, I32, __VA_ARGS__) X(i64, I64, __VA_ARGS__)
+#define TH__FOR_UNSIGNED(X, ...)                                                                   \
+  X(u8, U8, __VA_ARGS__) X(u16, U16, __VA_ARGS__) X(u32, U32, __VA_ARGS__) X(u64, U64, __VA_ARGS__)
+#define TH__FOR_HALVES(X, ...)  X(f16, F16, __VA_ARGS__) X(bf16, BF16, __VA_ARGS__)
+#define TH__FOR_SINGLES(X, ...) X(f32, F32, __VA_ARGS__) X(f64, F64, __VA_ARGS__)
+
+#endif
