@@ -132,8 +132,7 @@ typedef struct ramp_job {
   const th_kernel_args *k;
   const create_params *p;
   int64_t n;
-  bool exact; /* whole numbers in an integer type: no rounding on the way */
-  bool ends;  /* the last element is p->last */
+  bool ends; /* the last element is p->last */
 } ramp_job;
 
 static void ramp_block(int64_t first, int64_t last, void *arg) {
@@ -142,30 +141,15 @@ static void ramp_block(int64_t first, int64_t last, void *arg) {
   size_t size = th_dtype_size(t);
   char *to = job->k->out_data[0];
   for (int64_t i = first; i < last; i++) {
-    if (job->exact) {
-      /* Little or big endian alike: the integer is stored through its own width below. */
-      int64_t value = (int64_t)((uint64_t)(int64_t)job->p->value +
-                                (uint64_t)i * (uint64_t)(int64_t)job->p->step);
-      switch (size) {
-      case 1: *(uint8_t *)(to + i) = (uint8_t)value; break;
-      case 2: *(uint16_t *)(to + i * 2) = (uint16_t)value; break;
-      case 4: *(uint32_t *)(to + i * 4) = (uint32_t)value; break;
-      default: *(uint64_t *)(to + i * 8) = (uint64_t)value;
-      }
-      continue;
-    }
     double value =
         job->ends && i == job->n - 1 ? job->p->last : job->p->value + (double)i * job->p->step;
     th__dtype_set(t, to + (size_t)i * size, value);
   }
 }
 
-static bool whole(double x) { return fabs(x) < 9e18 && x == (double)(int64_t)x; }
-
 static th_status ramp(const th_kernel_args *k, bool ends) {
   const create_params *p = k->params;
   ramp_job job = {.k = k, .p = p, .n = th__layout_size(&k->out[0]), .ends = ends};
-  job.exact = !ends && th__dtype_in(p->dtype, TH_INTS) && whole(p->value) && whole(p->step);
   if (job.n > TH__LOOP_GRAIN)
     th_parallel_for(k->context, job.n, TH__LOOP_GRAIN, ramp_block, &job);
   else
