@@ -17,5 +17,6 @@ install(FILES ${CMAKE_BINARY_DIR}/thrum-config.cmake ${CMAKE_BINARY_DIR}/thrum-c
 
 # ${pcfiledir} keeps the installed tree movable (cmake --install --prefix).
 file(RELATIVE_PATH TH_PC_PREFIX /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
+string(JOIN " " TH_PC_BLAS ${BLAS_LDFLAGS})
 configure_file(cmake/thrum.pc.in ${CMAKE_BINARY_DIR}/thrum.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/thrum.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

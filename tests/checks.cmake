@@ -1,4 +1,20 @@
 # Tests that are scripts: the runner's self-test, lint, the install test.
-add_test(NAME runner.selftest COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/runner/check ${CMAKE_C_COMPILER}
-         ${CMAKE_BINARY_DIR}/runner-check)
-set_tests_properties(runner.selftest PROPERTIES TIMEOUT 300 LABELS runner)
+# check_script(NAME ARGS...): a script under tests/; 77 means skipped.
+function(check_script name script)
+  add_test(NAME ${name} COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/${script} ${ARGN})
+  string(REGEX REPLACE "\\..*" "" label ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 LABELS ${label})
+endfunction()
+
+check_script(runner.selftest runner/check ${CMAKE_C_COMPILER} ${CMAKE_BINARY_DIR}/runner-check)
+check_script(lint.layers lint/layers ${PROJECT_SOURCE_DIR})
+check_script(lint.symbols lint/symbols ${PROJECT_SOURCE_DIR} ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER})
+check_script(lint.sizes lint/sizes ${PROJECT_SOURCE_DIR})
+check_script(lint.headers lint/headers ${PROJECT_SOURCE_DIR})
+check_script(lint.format lint/format ${PROJECT_SOURCE_DIR})
+check_script(lint.words lint/words ${CMAKE_BINARY_DIR})
+check_script(lint.atomics lint/atomics ${PROJECT_SOURCE_DIR})
+check_script(lint.marks lint/marks ${PROJECT_SOURCE_DIR})
+check_script(lint.selftest lint/selftest ${PROJECT_SOURCE_DIR} ${CMAKE_C_COMPILER})
+check_script(install.outside install/check ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER})
+check_script(run.command run/check ${PROJECT_SOURCE_DIR})
