@@ -140,6 +140,7 @@ th_status th_memory_set_limit(th_device d, int64_t bytes) {
     return th__fail(TH_EINVAL, "memory_set_limit: %lld bytes, must be above 0", (long long)bytes);
   TH_TRY(open_device(d, &ops, &state));
   if (ops->set_limit) ops->set_limit(state, bytes);
+  if (d.kind == TH_CPU && d.index == 0) th__limit_memory(bytes);
   return TH_OK;
 }
 

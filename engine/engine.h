@@ -14,6 +14,9 @@ th_status th__engine_start_hook(const th_config *config);
 void th__engine_stop_hook(void);
 /* Registers a function run at shutdown after the last task (caches of upper floors); at most 16. */
 void th__engine_at_stop(void (*fn)(void));
+/* What a floor above keeps per thread (scopes, modes) is put aside while a body runs on a thread that was doing something
+ * else: enter returns it and sets the thread's defaults, leave puts it back. At most 4; registering again is fine. */
+th_status th__engine_on_switch(void *(*enter)(void), void (*leave)(void *saved));
 /* The engine's epoch: changes with every start. */
 uint32_t th__engine_epoch(void);
 /* Sends a line to the logger, if any. */
@@ -25,6 +28,8 @@ void th__log(th_log_level level, const char *format, ...) TH_PRINTF(2, 3);
 bool th__context_last_chance(const th_task_context *context);
 /* Tells the engine that a device got memory back. Cheap when no task starves. */
 void th__memory_freed(void);
+/* The memory that cpu:0 may hold is known or has changed: the run-ahead limit in bytes follows. */
+void th__limit_memory(int64_t memory);
 /* State of the device a body runs on, and its lane handle (NULL on a pool). */
 void *th__context_device_state(const th_task_context *context);
 void *th__context_lane(const th_task_context *context);

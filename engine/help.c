@@ -1,0 +1,154 @@
+/* Owns helping: a waiting thread runs unfinished ancestors of what it waits for, found along the back edges, and nothing else.
+ * Back edges are read while records may be recycled, so every step checks the generation after reading. */
+#include <string.h>
+
+#include "engine/state.h"
+
+#define STUCK_LIMIT 4096 /* dead ends before the search gives up: bounds the work on meshes */
+#define SMALL       64
+
+typedef struct step {
+  th__ref ref;
+  uint32_t record; /* slot + 1 of the record whose back edges come next; 0 = none left */
+  uint32_t edge;
+} step;
+
+typedef struct path {
+  step *steps;
+  uint32_t depth, capacity;
+  step small[SMALL];
+} path;
+
+static bool path_push(path *p, th__ref ref) {
+  if (p->depth == p->capacity) {
+    bool was_small = p->steps == p->small;
+    step *bigger =
+        th__resize(was_small ? NULL : p->steps, (size_t)p->capacity * 2 * sizeof *bigger);
+    if (bigger == NULL) return false;
+    if (was_small) memcpy(bigger, p->small, sizeof p->small);
+    p->steps = bigger;
+    p->capacity *= 2;
+  }
+  p->steps[p->depth++] = (step){ref, TH__REF_SLOT(ref) + 1, 0};
+  return true;
+}
+
+/* The next unfinished predecessor of a step; 0 when none is left. */
+static th__ref next_edge(step *s) {
+  while (s->record != 0) {
+    th__task *r = th__task_at(s->record - 1);
+    uint32_t n = th__load(&r->n_links, TH__ACQUIRE);
+    th__ref pred =
+        s->edge < n && s->edge < TH__LINKS ? th__load(&r->preds[s->edge], TH__RELAXED) : 0;
+    uint32_t extension = th__load(&r->extension, TH__RELAXED);
+    if (th__ref_finished(s->ref)) return 0; /* what was read belongs to nobody */
+    if (pred == 0) {
+      s->record = extension;
+      s->edge = 0;
+      continue;
+    }
+    s->edge++;
+    if (!th__ref_finished(pred)) return pred;
+  }
+  return 0;
+}
+
+static bool on_own_stack(const th__thread *self, th__ref ref) {
+  for (const th__frame *f = self->frame; f != NULL; f = f->outer)
+    if (f->task == ref) return true;
+  return false;
+}
+
+typedef enum { DESCEND, RETRY, DEAD_END, DEADLOCK } verdict;
+
+/* A running ancestor: ours to complain about, or its thread waits for something itself. */
+static verdict look_running(th__thread *self, step *s, th__ref *down) {
+  if (on_own_stack(self, s->ref)) return DEADLOCK;
+  th__thread *owner = th__load(&th__task_at(TH__REF_SLOT(s->ref))->owner, TH__RELAXED);
+  if (owner == NULL || s->edge != 0) return DEAD_END;
+  s->edge = 1;
+  th__ref waits = th__load(&owner->waiting_for, TH__SEQ_CST);
+  if (waits == 0 || th__ref_finished(waits) || th__ref_finished(s->ref)) return DEAD_END;
+  *down = waits;
+  return DESCEND;
+}
+
+static verdict look(th__thread *self, path *p, th__ref *down) {
+  step *s = &p->steps[p->depth - 1];
+  th__task *t = th__task_at(TH__REF_SLOT(s->ref));
+  uint64_t word = th__load(&t->claim, TH__ACQUIRE);
+  if (word >> 32 != TH__REF_GENERATION(s->ref)) return RETRY;
+  bool lanes = th__load(&t->kind_flags, TH__RELAXED) & TH__LANE_TASK;
+  switch (word & 0xff) {
+  case TH__READY:
+    if (lanes && th__the.mode != TH__MODE_SERIAL) return DEAD_END; /* the issue thread's */
+    if (!th__claim(s->ref)) return RETRY;
+    if (lanes) {
+      th__lanes_run_now(self, t);
+    } else {
+      th__run(self, t, p->depth > 1 ? p->steps[p->depth - 2].ref : 0, false);
+    }
+    return RETRY;
+  case TH__RUNNING: return look_running(self, s, down);
+  case TH__PENDING:
+  case TH__JOIN:
+    *down = next_edge(s);
+    return *down != 0 ? DESCEND : th__ref_finished(s->ref) ? RETRY : DEAD_END;
+  default: return DEAD_END;
+  }
+}
+
+static bool on_path(const path *p,
+                    th__ref ref) { /* only cycles through waiting threads can come back */
+  for (uint32_t i = p->depth > SMALL ? p->depth - SMALL : 0; i < p->depth; i++)
+    if (p->steps[i].ref == ref) return true;
+  return false;
+}
+
+th__help_result th__help(th__thread *self, th__ref target) {
+  path p = {.capacity = SMALL};
+  p.steps = p.small;
+  th__help_result result = TH__HELP_STUCK;
+  uint32_t dead_ends = 0;
+  th__fetch_add(&th__the.active, 1, TH__SEQ_CST);
+  path_push(&p, target);
+  while (p.depth > 0 && dead_ends < STUCK_LIMIT) {
+    if (th__ref_finished(p.steps[p.depth - 1].ref)) {
+      p.depth--;
+      continue;
+    }
+    th__ref down = 0;
+    verdict v = look(self, &p, &down);
+    if (v == DEADLOCK) {
+      result = TH__HELP_DEADLOCK;
+      break;
+    }
+    if (v == DEAD_END || (v == DESCEND && (on_path(&p, down) || !path_push(&p, down)))) {
+      dead_ends++;
+      p.depth--;
+    }
+  }
+  if (p.steps != p.small) th__free(p.steps);
+  th__fetch_sub(&th__the.active, 1, TH__SEQ_CST);
+  if (result != TH__HELP_DEADLOCK && th__ref_finished(target)) result = TH__HELP_DONE;
+  return result;
+}
+
+/* Marks target and its nearest unfinished ancestors, so that they go first when they are or become ready. */
+void th__raise(th__thread *self, th__ref target) {
+  th__ref line[SMALL];
+  uint32_t n = 1;
+  line[0] = target;
+  for (uint32_t i = 0; i < n; i++) {
+    th__task *t = th__task_at(TH__REF_SLOT(line[i]));
+    uint64_t word = th__load(&t->claim, TH__ACQUIRE);
+    do {
+      if (word >> 32 != TH__REF_GENERATION(line[i]) || (word & TH__RAISED)) break;
+    } while (!th__cas_weak(&t->claim, &word, word | TH__RAISED, TH__ACQ_REL));
+    if (word >> 32 != TH__REF_GENERATION(line[i]) || (word & TH__RAISED)) continue;
+    if ((word & 0xff) == TH__READY) th__publish_raised(self, t);
+    step s = {line[i], TH__REF_SLOT(line[i]) + 1, 0};
+    th__ref pred;
+    while (n < SMALL && (pred = next_edge(&s)) != 0) line[n++] = pred;
+  }
+}

@@ -1,0 +1,90 @@
+/* Owns the run-ahead limit: how many operations and bytes may be pending. Only threads of the program block here, and they
+ * help; engine threads and bodies overrun. Each thread takes credit in portions, so the sums are looked at rarely. */
+#include "engine/service.h"
+#include "engine/state.h"
+
+#define HARD_LIMIT ((int64_t)TH__SLOTS / 2) /* half of all slots stay free for links */
+#define PORTION    2048
+#define PARK_NS    1000000
+
+static _Atomic int64_t byte_limit; /* -1 = none */
+
+void th__limit_memory(int64_t memory) {
+  int64_t set = th__the.config.max_bytes;
+  th__store(&byte_limit, set != 0 ? set : memory / 4, TH__RELAXED);
+}
+
+static int64_t op_limit(void) {
+  int64_t limit = th__the.config.max_ops;
+  return limit > 0 && limit < HARD_LIMIT ? limit : HARD_LIMIT;
+}
+
+/* With nothing pending one operation is always admitted, however large. */
+static bool bytes_over(int64_t bytes) {
+  if (bytes <= 0) return false;
+  int64_t limit = th__load(&byte_limit, TH__RELAXED);
+  if (limit < 0) return false;
+  int64_t pending = th__load(&th__the.bytes, TH__RELAXED);
+  return pending > 0 && pending + bytes > limit;
+}
+
+/* Runs something that is ready, or sleeps until completions poke. */
+static void help_or_park(th__thread *self) {
+  if (!th__the.config.no_help_at_limit) {
+    if (th__the.mode == TH__MODE_SHUFFLE) {
+      if (th__shuffle_step(self)) return;
+    } else {
+      th__ref ref = th__take_any(self);
+      if (ref != 0) {
+        th__fetch_add(&th__the.active, 1, TH__SEQ_CST);
+        th__run_ref(self, ref);
+        th__fetch_sub(&th__the.active, 1, TH__SEQ_CST);
+        return;
+      }
+    }
+  }
+  th__starved_idle(self);
+  uint32_t wake = th__load(&th__the.limit_wake, TH__ACQUIRE);
+  th__fetch_add(&th__the.limit_waiters, 1, TH__SEQ_CST);
+  th__park(&th__the.limit_wake, wake, PARK_NS); /* the time limit makes a missed poke harmless */
+  th__fetch_sub(&th__the.limit_waiters, 1, TH__SEQ_CST);
+}
+
+void th__limit_poke(void) {
+  static _Atomic uint32_t skipped;
+  if (th__fetch_add(&skipped, 1, TH__RELAXED) % 64 != 0)
+    return; /* summing costs a line per thread */
+  int64_t limit = op_limit();
+  if (th__in_flight() > limit - limit / 4) return;
+  th__fetch_add(&th__the.limit_wake, 1, TH__RELEASE);
+  th__unpark(&th__the.limit_wake, INT32_MAX);
+}
+
+th_status th__admit(th__thread *self, int64_t bytes, bool try_only) {
+  if (self->engine_thread || self->frame != NULL) return TH_OK;
+  if (self->credit > 0 && !bytes_over(bytes)) {
+    self->credit--;
+    return TH_OK;
+  }
+  int64_t limit = op_limit();
+  bool waited = false;
+  for (;;) {
+    int64_t pending = th__in_flight();
+    /* Once it had to wait, it goes on only when a quarter is free again. */
+    int64_t enough = waited ? limit - limit / 4 : limit;
+    if (waited && enough == limit) enough = limit - 1;
+    if (pending < (enough > 0 ? enough : 1) && !bytes_over(bytes)) {
+      int64_t portion = limit / 4 < PORTION ? limit / 4 : PORTION;
+      if (portion > limit - pending) portion = limit - pending;
+      self->credit = portion > 1 ? portion - 1 : 0;
+      return TH_OK;
+    }
+    if (th__service_thread()) return TH_OK;
+    if (try_only)
+      return th__fail(TH_EAGAIN, "push_try: %lld tasks are pending", (long long)pending);
+    if (!waited) th__fetch_add(&th__the.limit_waits, 1, TH__RELAXED);
+    waited = true;
+    help_or_park(self);
+    TH_TRY(th__engine_ensure());
+  }
+}
