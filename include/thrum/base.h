@@ -29,8 +29,11 @@ extern "C" {
 #define TH_VERSION_PATCH 0 /**< Repairs. */
 
 #if defined(__GNUC__)
-#define TH_API                 __attribute__((visibility("default")))
-#define TH_WARN_UNUSED         __attribute__((warn_unused_result))
+/** Marks what the shared library exports. */
+#define TH_API __attribute__((visibility("default")))
+/** The compiler warns when the result is dropped. */
+#define TH_WARN_UNUSED __attribute__((warn_unused_result))
+/** The compiler checks arguments from number first on against the format in argument number text. */
 #define TH_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
 #define TH_API
