@@ -23,6 +23,8 @@ bool th__layout_contiguous(const th_layout *layout);
 bool th__layout_same_shape(const th_layout *a, const th_layout *b);
 bool th__layout_overlaps_itself(
     const th_layout *layout); /* some stride 0 with size > 1: not writable elementwise */
+/* First and last element in the storage that the layout reaches; last < first when it has none. TH_EOVERFLOW (no message). */
+th_status th__layout_extent(const th_layout *layout, int64_t *first, int64_t *last);
 /* Shape both broadcast to, into out->shape and ndim. TH_ESHAPE naming who and both shapes. */
 th_status th__broadcast_shapes(const th_layout *a, const th_layout *b, th_layout *out,
                                const char *who);
