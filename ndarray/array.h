@@ -13,27 +13,37 @@ typedef struct th_storage {
   th_device device;
   int64_t bytes;
   th_var var;
-  void *
-      data; /* taken by the first task that writes; touched only by tasks ordered by var, or after waiting on it */
-  void (*deleter)(void *data, void *user); /* of wrapped memory, else NULL */
-  void *deleter_user;
+  /* NULL until th__storage_ensure(), and always without bytes. What it points to is touched only by tasks ordered by var, or
+   * after waiting on it. Published with release, so that several readers may be the first users. */
+  _Atomic(void *) data;
+  const th__device_ops *ops; /* of the device, which took and takes back the block */
+  void *state;
+  bool wrapped; /* the program's memory */
+  void (*deleter)(void *data, void *user);
+  void *deleter_data, *deleter_user;
 } th_storage;
 
 struct th__node; /* autograd's */
 
 struct th_array {
   _Atomic int32_t refs;
+  th_device device;
   th_layout layout;
   th_storage *storage; /* NULL on the meta device */
-  th_device device;
-  /* Autograd's record; NULL for most. Owned by this handle, released through th__array_hooks. */
+  /* Autograd's record; NULL for most. Owned by this handle, released through th__array_node_free. */
   _Atomic(struct th__node *) node;
+  /* Scopes, see scope.c: which thread's scope owns references of this handle (NULL = none); the rest is that thread's. */
+  _Atomic(const void *) scope_thread;
+  th_scope scope;
+  th_array *scope_next, *scope_previous;
+  int32_t scope_refs, scope_retains;
 };
 
 /* New storage without data yet, +1. TH_EDEVICE, TH_ENOMEM (larger than the device's limit). */
 th_storage *th__storage_new(th_device d, int64_t bytes);
 void th__storage_release(th_storage *s);
-/* Inside a task that writes s: makes sure s->data exists. TH__STARVED or TH_ENOMEM as engine.h says. */
+/* Inside a task that writes s, or reads it (nobody may have written it): makes sure that s->data exists. TH__STARVED or
+ * TH_ENOMEM as engine.h says. context NULL, on a fresh storage: outside a task, TH_ENOMEM rather than waiting. */
 th_status th__storage_ensure(th_storage *s, th_task_context *context);
 
 /* New handle, +1 (owned by the innermost scope of this thread if one is open), over a new storage of layout's size; layout
@@ -41,23 +51,38 @@ th_status th__storage_ensure(th_storage *s, th_task_context *context);
 th_array *th__array_new(const th_layout *layout, th_device d);
 /* New handle, +1, onto base's storage. */
 th_array *th__array_view(const th_array *base, const th_layout *layout);
+/* New handle, +1, that takes over the caller's reference of storage (given back on failure; NULL on meta). */
+th_array *th__array_on(th_storage *storage, th_device d, const th_layout *layout);
+/* For a NULL array: the failure of the call that should have made it, or TH_EINVAL naming who. */
+th_status th__array_null(const char *who);
 
 /* For library code that makes and releases temporaries (composite operators, backward): between the two no scope is open, so
  * everything made is a plain +1. Resume reopens the scope, gives it result (may be NULL) as if made there; returns result. */
 th_scope th__scope_suspend(void);
 th_array *th__scope_resume(th_scope suspended, th_array *result);
+void th__scope_adopt(th_array *a);  /* gives one reference to the innermost open scope, if any */
+void th__scope_retain(th_array *a); /* called by th_retain() and th_release() before they count */
+void th__scope_release(th_array *a);
 
 /* Set by autograd: called when a handle with a node dies. */
 extern void (*th__array_node_free)(struct th__node *node);
 
 /* Element [0,...,0]; only in a task ordered by the storage's variable or after waiting. */
 static inline void *th__array_data(const th_array *a) {
-  return (char *)a->storage->data + a->layout.offset * (int64_t)th_dtype_size(a->layout.dtype);
+  return (char *)th__load(&a->storage->data, TH__ACQUIRE) +
+         a->layout.offset * (int64_t)th_dtype_size(a->layout.dtype);
 }
 
-/* Casting and moving between layouts on the host, by the rules of th_astype(); same shape. Used by read, write, print, files
- * and the copy kernels. */
-void th__copy_elements(const th_layout *from, const void *from_base, const th_layout *to,
-                       void *to_base);
+/* Calls fn once with a's elements in host memory, by a task that reads a, and waits for it: th_read() and its like. fn may run
+ * on any thread; it must not fail or wait. where names the public call. */
+typedef void (*th__elements_fn)(const th_layout *layout, const void *first, void *arg);
+th_status th__with_elements(const th_array *a, th__elements_fn fn, void *arg, const char *where);
+/* TH_EDEADLK if this thread holds a mapping of s that an access (a writing one) would wait for. */
+th_status th__map_check(const th_storage *s, bool write, const char *where);
+
+/* Casting and moving between layouts on the host, by the rules of th_astype(); same shape, no overlap. The pointers are to
+ * the elements [0,...,0]; offsets are ignored. */
+void th__copy_elements(const th_layout *from, const void *from_first, const th_layout *to,
+                       void *to_first);
 
 #endif

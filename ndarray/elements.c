@@ -102,12 +102,12 @@ static int dense_dimension(const th_layout *from, int ndim) {
   return best;
 }
 
-void th__copy_elements(const th_layout *from, const void *from_base, const th_layout *to,
-                       void *to_base) {
+void th__copy_elements(const th_layout *from, const void *from_first, const th_layout *to,
+                       void *to_first) {
   if (th__layout_size(from) == 0) return;
   th_layout l[2] = {*from, *to};
-  const char *in = from_base;
-  char *out = to_base;
+  const char *in = from_first;
+  char *out = to_first;
   row_fn move = from->dtype == to->dtype ? move_row : row_to[to->dtype];
   int ndim = th__layouts_collapse(l, 2);
   if (ndim == 0) {
