@@ -15,7 +15,11 @@ struct th_scope_state {
 
 static _Thread_local th_scope innermost; /* its address also names the thread */
 
+static void *put_aside(void) { return th__scope_suspend(); }
+static void put_back(void *saved) { (void)th__scope_resume(saved, NULL); }
+
 th_scope th_scope_begin(void) {
+  if (th__engine_on_switch(put_aside, put_back) != TH_OK) return NULL;
   th_scope s = th__alloc(sizeof *s);
   if (!s) return NULL;
   *s = (struct th_scope_state){.outer = innermost};
