@@ -69,7 +69,8 @@ typedef struct th__pool_device {
   _Atomic uint32_t ready_mask; /* bit c: classes[c] may be non-empty */
   _Atomic uint32_t sleeping, spinning;
   _Atomic uint32_t wake; /* workers park here */
-  int n_workers;
+  int n_workers;         /* set before the threads start */
+  int n_started;         /* threads to join */
   struct th__worker *workers;
   struct th__lanes *lanes; /* of a lane device */
 } th__pool_device;

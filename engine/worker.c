@@ -70,6 +70,7 @@ th_status th__workers_start(th__pool_device *device, int n) {
   if (n <= 0) return TH_OK;
   device->workers = th__zalloc((size_t)n * sizeof *device->workers);
   if (device->workers == NULL) return TH_ENOMEM;
+  device->n_workers = n; /* before the first thread looks at it */
   th_status status = TH_OK;
   for (int i = 0; i < n && status == TH_OK; i++) {
     char name[40];
@@ -79,22 +80,23 @@ th_status th__workers_start(th__pool_device *device, int n) {
     th__fetch_add(&th__the.active, 1, TH__SEQ_CST);
     th__fetch_add(&th__the.workers_alive, 1, TH__RELAXED);
     status = th__thread_start(&device->workers[i].handle, worker_main, &device->workers[i], name);
-    if (status != TH_OK) {
+    if (status == TH_OK) {
+      device->n_started = i + 1;
+    } else {
       th__fetch_sub(&th__the.active, 1, TH__SEQ_CST);
       th__fetch_sub(&th__the.workers_alive, 1, TH__RELAXED);
-      break;
     }
-    device->n_workers = i + 1;
   }
-  /* Fewer threads than asked for are still a working device. */
-  return device->n_workers > 0 ? TH_OK : status;
+  if (device->n_started > 0) return TH_OK; /* fewer threads than asked for still work */
+  th__free(device->workers);
+  return status;
 }
 
 void th__workers_stop(th__pool_device *device) {
   th__fetch_add(&device->wake, 1, TH__SEQ_CST);
   th__unpark(&device->wake, INT32_MAX);
-  for (int i = 0; i < device->n_workers; i++) th__thread_join(&device->workers[i].handle);
+  for (int i = 0; i < device->n_started; i++) th__thread_join(&device->workers[i].handle);
   th__free(device->workers);
   device->workers = NULL;
-  device->n_workers = 0;
+  device->n_workers = device->n_started = 0;
 }
