@@ -27,6 +27,9 @@ th_dtype th__divide_dtype(th_dtype t);
 /* sum_to of a temporary, which it releases. */
 th_array *th__sum_to_release(th_array *g, const th_layout *shape);
 
+/* where(mask, g, 0). */
+th_array *th__keep_where(const th_array *mask, const th_array *g);
+
 /* Gradients of x + y, x - y, x * y, x / y; their in-place forms share them. */
 th_status th__vjp_add(const th_vjp *v);
 th_status th__vjp_subtract(const th_vjp *v);

@@ -40,13 +40,13 @@ th_status th__loop_typed(const th_kernel_args *k, const th__inner *by_dtype, int
 #define TH__INDEPENDENT
 #endif
 
-/* Per element type t: th__s_t as stored, th__c_t as computed with, th__w_t wrapping (integers), th__get_t, th__put_t. */
+/* Per element type t (b8 = bool): th__s_t as stored, th__c_t as computed with, th__w_t wrapping (integers), th__get_t, th__put_t. */
 #define TH__ELEMENT_SAME(t, type, wide)                                                            \
   typedef type th__s_##t, th__c_##t;                                                               \
   typedef wide th__w_##t;                                                                          \
   static inline type th__get_##t(const void *p) { return *(const type *)p; }                       \
   static inline void th__put_##t(void *p, type v) { *(type *)p = v; }
-TH__ELEMENT_SAME(bool, uint8_t, uint32_t)
+TH__ELEMENT_SAME(b8, uint8_t, uint32_t)
 TH__ELEMENT_SAME(u8, uint8_t, uint32_t)
 TH__ELEMENT_SAME(u16, uint16_t, uint32_t)
 TH__ELEMENT_SAME(u32, uint32_t, uint32_t)
@@ -86,35 +86,39 @@ TH__ELEMENT_HALF(bf16)
       TH__INDEPENDENT                                                                              \
       for (int64_t i = 0; i < n; i++) {                                                            \
         th__c_##a x = th__get_##a(in + i * sa);                                                    \
+        (void)x;                                                                                   \
         th__put_##o(out + i * so, expression);                                                     \
       }                                                                                            \
       return;                                                                                      \
     }                                                                                              \
     for (int64_t i = 0; i < n; i++) {                                                              \
       th__c_##a x = th__get_##a(in + i * s[1]);                                                    \
+      (void)x;                                                                                     \
       th__put_##o(out + i * s[0], expression);                                                     \
     }                                                                                              \
   }
 
-/* One loop of a zip: x and y by steps sx and sy; y is hoisted by the compiler when sy is the constant 0. */
-#define TH__ZIP_LOOP(o, a, b, so, sx, sy, expression)                                              \
+/* One loop of a zip: x and y by steps sx and sy. */
+#define TH__ZIP_LOOP(o, a, b, so, sx, sy, x, y, expression)                                        \
   for (int64_t i = 0; i < n; i++) {                                                                \
     th__c_##a x = th__get_##a(p[1] + i * (sx));                                                    \
     th__c_##b y = th__get_##b(p[2] + i * (sy));                                                    \
+    (void)x, (void)y;                                                                              \
     th__put_##o(p[0] + i * (so), expression);                                                      \
   }
 
-/* Inner loop fn: o = expression of x (type a) and y (type b). */
-#define TH__DEFINE_ZIP(fn, o, a, b, expression)                                                    \
+/* Inner loop fn: o = expression of x (type a) and y (type b), under the names given. */
+#define TH__DEFINE_ZIP_NAMED(fn, o, a, b, x, y, expression)                                        \
   static void fn(char *const *p, const int64_t *s, int64_t n, const void *user) {                  \
     TH__ROW_TYPES(a);                                                                              \
     const int64_t zo = sizeof(th__s_##o), za = sizeof(th__s_##a), zb = sizeof(th__s_##b);          \
     if (s[0] == zo && s[1] == za && s[2] == zb) {                                                  \
       TH__INDEPENDENT                                                                              \
-      TH__ZIP_LOOP(o, a, b, zo, za, zb, expression)                                                \
+      TH__ZIP_LOOP(o, a, b, zo, za, zb, x, y, expression)                                          \
     } else                                                                                         \
-      TH__ZIP_LOOP(o, a, b, s[0], s[1], s[2], expression)                                          \
+      TH__ZIP_LOOP(o, a, b, s[0], s[1], s[2], x, y, expression)                                    \
   }
+#define TH__DEFINE_ZIP(fn, o, a, b, expression) TH__DEFINE_ZIP_NAMED(fn, o, a, b, x, y, expression)
 
 /* The same with fast loops for an operand that is one element, too. */
 #define TH__DEFINE_ZIP_FAST(fn, o, a, b, expression)                                               \
@@ -123,7 +127,7 @@ TH__ELEMENT_HALF(bf16)
     const int64_t zo = sizeof(th__s_##o), za = sizeof(th__s_##a), zb = sizeof(th__s_##b);          \
     if (s[0] == zo && s[1] == za && s[2] == zb) {                                                  \
       TH__INDEPENDENT                                                                              \
-      TH__ZIP_LOOP(o, a, b, zo, za, zb, expression)                                                \
+      TH__ZIP_LOOP(o, a, b, zo, za, zb, x, y, expression)                                          \
     } else if (s[0] == zo && s[1] == za && s[2] == 0) {                                            \
       const th__c_##b y = th__get_##b(p[2]);                                                       \
       TH__INDEPENDENT                                                                              \
@@ -139,7 +143,7 @@ TH__ELEMENT_HALF(bf16)
         th__put_##o(p[0] + i * zo, expression);                                                    \
       }                                                                                            \
     } else                                                                                         \
-      TH__ZIP_LOOP(o, a, b, s[0], s[1], s[2], expression)                                          \
+      TH__ZIP_LOOP(o, a, b, s[0], s[1], s[2], x, y, expression)                                    \
   }
 
 /* Inner loop fn: all of type t; names are the three inputs' names in the expression. */

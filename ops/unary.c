@@ -1,0 +1,173 @@
+/* Owns functions of one array: loops, derivatives and records made from the rows of unary.def. Each row with a derivative has
+ * two more operators: id_slope (g, v) = g dy/dx, and id_bend (h, g, v), which makes the slope differentiable once. */
+#include "ops/elementwise.h"
+
+#include <tgmath.h>
+
+#include "engine/base/error.h"
+
+/* --- constants and formulas of the rows, in the type computed with --- */
+
+#define TWO_BY_SQRT_PI ((T)1.1283791670955126)
+#define BY_LN_2        ((T)1.4426950408889634)
+#define BY_LN_10       ((T)0.4342944819032518)
+#define SIGMOID(x)     (1 / (1 + exp(-(x))))
+#define NORMAL_CDF(x)  ((T)0.5 * (1 + erf((x) * (T)0.7071067811865476)))
+#define NORMAL_PDF(x)  ((T)0.3989422804014327 * exp((x) * (x) * (T)-0.5))
+
+/* --- inner loops --- */
+
+#define MAP(t, NAME, id, expression)  TH__DEFINE_MAP(id##_##t, t, t, (void)user, expression)
+#define TEST(t, NAME, id, expression) TH__DEFINE_MAP(id##_##t, b8, t, (void)user, expression)
+#define ENTRY(t, NAME, id)            [TH_##NAME] = id##_##t,
+#define FLOATS(X, ...)                TH__FOR_SINGLES(X, __VA_ARGS__) TH__FOR_HALVES(X, __VA_ARGS__)
+#define INTS(X, ...)                  TH__FOR_SIGNED(X, __VA_ARGS__) TH__FOR_UNSIGNED(X, __VA_ARGS__)
+
+#define KERNEL(id)                                                                                 \
+  static th_status id##_cpu(const th_kernel_args *k) {                                             \
+    return th__loop_typed(k, id##_loops, 0, NULL);                                                 \
+  }
+#define FLOAT_KERNEL(id)                                                                           \
+  static const th__inner id##_loops[TH_DTYPE_COUNT] = {FLOATS(ENTRY, id)};                         \
+  KERNEL(id)
+#define NUMBER_KERNEL(id)                                                                          \
+  static const th__inner id##_loops[TH_DTYPE_COUNT] = {FLOATS(ENTRY, id) INTS(ENTRY, id)};         \
+  KERNEL(id)
+
+/* --- derivatives as operators --- */
+
+#define SAVE_x                            TH_SAVE_IN(0)
+#define SAVE_y                            TH_SAVE_OUT(0)
+#define SLOPE_LOOP(t, NAME, id, v, slope) TH__DEFINE_ZIP_NAMED(id##_##t, t, t, t, g, v, g *(slope))
+#define BEND_LOOP(t, NAME, id, v, bend)   TH__DEFINE_ZIP3(id##_##t, t, h, g, v, h *g *(bend))
+
+/* Of g f'(v): by g it is the slope again, by v the bend. */
+static th_status vjp_slope(const th_vjp *v, const th_op *slope, const th_op *bend) {
+  const th_array *h = v->gradients[0];
+  if (v->needed[0])
+    v->result[0] = th__sum_to_release(TH_CALL(slope, NULL, h, v->inputs[1]), &v->in[0]);
+  if (v->needed[1])
+    v->result[1] =
+        th__sum_to_release(TH_CALL(bend, NULL, h, v->inputs[0], v->inputs[1]), &v->in[1]);
+  return th__vjp_check(v);
+}
+
+/* The slope wants x or y, whichever the row saves. */
+static th_status vjp_row(const th_vjp *v, const th_op *slope) {
+  const th_array *saved = v->inputs[0] ? v->inputs[0] : v->outputs[0];
+  v->result[0] = TH_CALL(slope, NULL, v->gradients[0], saved);
+  return th__vjp_check(v);
+}
+
+#define SLOPE_OPS(id, v, lo_, hi_, slope, bend)                                                    \
+  FLOATS(SLOPE_LOOP, id##_slope, v, slope)                                                         \
+  FLOATS(BEND_LOOP, id##_bend, v, bend)                                                            \
+  FLOAT_KERNEL(id##_slope)                                                                         \
+  FLOAT_KERNEL(id##_bend)                                                                          \
+  static const th_op id##_bend_op = {.name = #id "_bend",                                          \
+                                     .in = {3},                                                    \
+                                     .out = {1},                                                   \
+                                     .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,               \
+                                     .dtypes = TH_FLOATS,                                          \
+                                     .infer = th__infer_broadcast,                                 \
+                                     .cpu = id##_bend_cpu,                                         \
+                                     .test = {lo_, hi_, 1e-5}};                                    \
+  static const th_op id##_slope_op;                                                                \
+  static th_status vjp_##id##_slope(const th_vjp *args) {                                          \
+    return vjp_slope(args, &id##_slope_op, &id##_bend_op);                                         \
+  }                                                                                                \
+  static const th_op id##_slope_op = {.name = #id "_slope",                                        \
+                                      .in = {2},                                                   \
+                                      .out = {1},                                                  \
+                                      .saves = TH_SAVE_IN(0) | TH_SAVE_IN(1),                      \
+                                      .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,              \
+                                      .dtypes = TH_FLOATS,                                         \
+                                      .infer = th__infer_broadcast,                                \
+                                      .vjp = vjp_##id##_slope,                                     \
+                                      .cpu = id##_slope_cpu,                                       \
+                                      .test = {lo_, hi_, 1e-5}};                                   \
+  static th_status vjp_##id(const th_vjp *args) { return vjp_row(args, &id##_slope_op); }
+
+/* --- records and public functions --- */
+
+static th_status infer_bool(th_infer *io, const void *params) {
+  TH_TRY(th__infer_same(io, params));
+  io->out[0].dtype = TH_BOOL;
+  return TH_OK;
+}
+
+#define RECORD(id, lo_, hi_, types, inference, gradient, saved, flag)                              \
+  static const th_op id##_op = {.name = #id,                                                       \
+                                .in = {1},                                                         \
+                                .out = {1},                                                        \
+                                .saves = saved,                                                    \
+                                .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING | (flag),           \
+                                .dtypes = types,                                                   \
+                                .infer = inference,                                                \
+                                .vjp = gradient,                                                   \
+                                .cpu = id##_cpu,                                                   \
+                                .test = {lo_, hi_, 1e-5}};
+#define PUBLIC(id)                                                                                 \
+  th_array *th_##id(const th_array *a) { return TH_CALL(&id##_op, NULL, a); }
+
+#define TH_UNARY(id, v, lo, hi, floats, slope, bend)                                               \
+  SLOPE_OPS(id, v, lo, hi, slope, bend)                                                            \
+  FLOATS(MAP, id, floats)                                                                          \
+  FLOAT_KERNEL(id)                                                                                 \
+  RECORD(id, lo, hi, TH_FLOATS, th__infer_same, vjp_##id, SAVE_##v, 0)                             \
+  PUBLIC(id)
+#define NUMBER_LOOPS(id, floats, signed_ints, unsigned_ints)                                       \
+  FLOATS(MAP, id, floats)                                                                          \
+  TH__FOR_SIGNED(MAP, id, signed_ints)                                                             \
+  TH__FOR_UNSIGNED(MAP, id, unsigned_ints)                                                         \
+  NUMBER_KERNEL(id)
+#define TH_UNARY_NUMBER(id, v, lo, hi, floats, slope, bend, signed_ints, unsigned_ints)            \
+  SLOPE_OPS(id, v, lo, hi, slope, bend)                                                            \
+  NUMBER_LOOPS(id, floats, signed_ints, unsigned_ints)                                             \
+  RECORD(id, lo, hi, TH_NUMBERS, th__infer_same, vjp_##id, SAVE_##v, 0)
+#define TH_UNARY_STEP(id, lo, hi, floats, signed_ints, unsigned_ints)                              \
+  NUMBER_LOOPS(id, floats, signed_ints, unsigned_ints)                                             \
+  RECORD(id, lo, hi, TH_NUMBERS, th__infer_same, NULL, 0, TH_OP_FLAT)                              \
+  PUBLIC(id)
+#define TH_UNARY_TEST(id, floats, others)                                                          \
+  FLOATS(TEST, id, floats)                                                                         \
+  INTS(TEST, id, others)                                                                           \
+  TEST(b8, BOOL, id, others)                                                                       \
+  static const th__inner id##_loops[TH_DTYPE_COUNT] = {FLOATS(ENTRY, id) INTS(ENTRY, id)           \
+                                                           ENTRY(b8, BOOL, id)};                   \
+  KERNEL(id)                                                                                       \
+  RECORD(id, -2, 2, TH_ANY, infer_bool, NULL, 0, TH_OP_FLAT)                                       \
+  PUBLIC(id)
+#include "ops/unary.def"
+#undef TH_UNARY
+#undef TH_UNARY_NUMBER
+#undef TH_UNARY_STEP
+#undef TH_UNARY_TEST
+
+PUBLIC(negative)
+PUBLIC(relu)
+PUBLIC(square)
+
+th_array *th_abs(const th_array *a) {
+  if (a && a->layout.dtype == TH_BOOL) return th_copy(a);
+  return TH_CALL(&abs_op, NULL, a);
+}
+
+/* --- bitwise_invert: bool flips, integers turn every bit --- */
+
+TEST(b8, BOOL, bitwise_invert, !x)
+INTS(MAP, bitwise_invert, (T) ~(W)x)
+static const th__inner bitwise_invert_loops[TH_DTYPE_COUNT] = {INTS(ENTRY, bitwise_invert)
+                                                                   ENTRY(b8, BOOL, bitwise_invert)};
+KERNEL(bitwise_invert)
+RECORD(bitwise_invert, 0, 1, TH_BOOLS | TH_INTS, th__infer_same, NULL, 0, TH_OP_FLAT)
+PUBLIC(bitwise_invert)
+
+#define SLOPES(id)                                                    &id##_op, &id##_slope_op, &id##_bend_op,
+#define TH_UNARY(id, v, lo, hi, floats, slope, bend)                  SLOPES(id)
+#define TH_UNARY_NUMBER(id, v, lo, hi, floats, slope, bend, si, ui)   SLOPES(id)
+#define TH_UNARY_STEP(id, lo, hi, floats, signed_ints, unsigned_ints) &id##_op,
+#define TH_UNARY_TEST(id, floats, others)                             &id##_op,
+const th_op *const th__family_unary[] = {
+#include "ops/unary.def"
+    &bitwise_invert_op, NULL};
