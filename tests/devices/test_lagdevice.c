@@ -218,3 +218,69 @@ Test(lagdevice, threads) {
   cr_assert(eq(int, th__load(&overlaps, TH__RELAXED), 0));
   lag_ops.close(shared);
 }
+
+/* ---- behind the engine ---- */
+
+enum { CELLS = 6, TASKS = 1500 };
+static int64_t cells[CELLS];
+static th_var *vars[CELLS];
+
+typedef struct mix_args {
+  int to, from;
+  int64_t id;
+} mix_args;
+
+static th_status mix(void *arg, th_task_context *context) {
+  mix_args *m = arg;
+  cells[m->to] = (int64_t)((uint64_t)cells[m->to] * 3 + (uint64_t)cells[m->from] + (uint64_t)m->id);
+  return TH_OK;
+}
+
+/* Writes `to`, reads `from`, on one of two lag devices or the CPU. */
+static void push_mix(mix_args m, uint32_t random) {
+  th_device where[] = {lag_device(0), lag_device(1), th_cpu(0)};
+  th_task task = {.name = "mix",
+                  .run = mix,
+                  .arg = &m,
+                  .arg_size = sizeof m,
+                  .reads = &vars[m.from],
+                  .n_reads = 1,
+                  .writes = &vars[m.to],
+                  .n_writes = 1,
+                  .device = where[random % 3]};
+  cr_assert(eq(int, th_push(&task), TH_OK), "%s", th_last_error());
+}
+
+static void run_program(uint32_t seed, int64_t *expected) {
+  uint32_t random = seed * 2654435761u + 1;
+  memset(expected, 0, sizeof cells);
+  memset(cells, 0, sizeof cells);
+  for (int i = 0; i < TASKS; i++) {
+    random = random * 1664525u + 1013904223u;
+    mix_args m = {(int)(random >> 8) % CELLS, (int)(random >> 16) % CELLS, i};
+    expected[m.to] =
+        (int64_t)((uint64_t)expected[m.to] * 3 + (uint64_t)expected[m.from] + (uint64_t)i);
+    push_mix(m, random >> 20);
+  }
+  cr_assert(eq(int, th_wait_all(), TH_OK), "%s", th_last_error());
+}
+
+Test(lagdevice, the_engine_keeps_program_order) {
+  uint64_t executed = 0;
+  for (uint32_t seed = 0; seed < 10; seed++) {
+    lag_install(seed);
+    cr_assert(eq(int, th_init(NULL), TH_OK), "%s", th_last_error());
+    for (int i = 0; i < CELLS; i++) vars[i] = th_var_new();
+    int64_t expected[CELLS];
+    run_program(seed, expected);
+    for (int i = 0; i < CELLS; i++) {
+      cr_assert(eq(i64, cells[i], expected[i]), "seed %u, cell %d", seed, i);
+      th_var_release(vars[i]);
+    }
+    lag_counts first = lag_counters(0), second = lag_counters(1);
+    executed += first.executed + second.executed;
+    cr_assert(eq(u64, first.issued + second.issued, first.executed + second.executed));
+    cr_assert(eq(int, th_shutdown(), TH_OK), "%s", th_last_error());
+  }
+  cr_assert(gt(u64, executed, 10 * TASKS / 2));
+}
