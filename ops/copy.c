@@ -25,7 +25,7 @@ static void copy_elements(const th_layout *from, const void *from_data, const th
                           void *to_data, th_task_context *context) {
   th_layout both[2] = {*from, *to};
   int64_t size = th__layout_size(to);
-  if (size == 0) return;
+  if (size == 0 || from_data == to_data) return; /* a = a: others that overlap were copied first */
   both[0].offset = both[1].offset = 0;
   int ndim = th__layouts_collapse(both, 2);
   copy_job job = {both[0], both[1], from_data, to_data};

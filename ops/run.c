@@ -47,14 +47,14 @@ void th__call_drop(void *call) {
   th__free(c);
 }
 
-/* Memory of everything the call writes, and the addresses of all operands. */
+/* Memory of everything the call writes (and of what nobody ever wrote), and the addresses of all operands. */
 static th_status take_memory(th__op_call *c, th_task_context *context) {
   for (int i = 0; i < c->n_in + c->n_out; i++) {
     th_storage *s = c->storage[i];
     const th_layout *layout = i < c->n_in ? &c->in[i] : &c->out[i - c->n_in];
-    if (i >= c->n_in || c->written[i]) TH_TRY(th__storage_ensure(s, context));
-    c->data[i] = s->data ? (char *)s->data + layout->offset * (int64_t)th_dtype_size(layout->dtype)
-                         : no_data;
+    TH_TRY(th__storage_ensure(s, context));
+    char *data = th__load(&s->data, TH__ACQUIRE);
+    c->data[i] = data ? data + layout->offset * (int64_t)th_dtype_size(layout->dtype) : no_data;
   }
   return TH_OK;
 }
