@@ -102,12 +102,8 @@ static th_status arg(const th_kernel_args *k, bool min) {
   const arg_params *p = k->params;
   const th_layout *in = &k->in[0];
   int axis = p->axis < 0 ? p->axis + in->ndim : p->axis;
-  run r = {.k = k, .lines.dtype = in->dtype, .n = in->shape[axis], .step = in->strides[axis]};
-  for (int d = 0; d < in->ndim; d++) {
-    if (d == axis) continue;
-    r.lines.shape[r.lines.ndim] = in->shape[d];
-    r.lines.strides[r.lines.ndim++] = in->strides[d];
-  }
+  run r = {.k = k, .n = in->shape[axis], .step = in->strides[axis]};
+  r.lines = th__layout_part(in, axis, 1, false);
   r.scan = scans[min][th__compute_of(in->dtype)];
   th_parallel_for(k->context, th__layout_size(&r.lines), th__grain(r.n), scan_lines, &r);
   return TH_OK;

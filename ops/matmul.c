@@ -58,7 +58,8 @@ static th_status infer_product(th_infer *io) {
   if (m > INT_MAX || n > INT_MAX || k > INT_MAX) return refuse(io, "a size is beyond 2^31 - 1");
   if (a->ndim > 1) out->shape[out->ndim++] = m;
   if (b->ndim > 1) out->shape[out->ndim++] = n;
-  return TH_OK;
+  th_layout made; /* its size is asked for before invoke.c checks it */
+  return th__layout_make(&made, out->shape, out->ndim, out->dtype, io->op->name);
 }
 
 /* --- planning: by shapes, types and strides only --- */
@@ -342,18 +343,16 @@ static th_status vjp_matmul(const th_vjp *v) {
   th_array *g = v->gradients[0];
   if (column) g = th_expand_dims(g, -1);
   if (row) g = th_expand_dims(g, -2);
-  th_status status = TH_OK;
-  for (int i = 0; i < 2 && status == TH_OK; i++) {
+  for (int i = 0; i < 2; i++) {
     if (!v->needed[i]) continue;
     th_array *x = i == 0 ? a : b;
     th_array *full =
         i == 0 ? th_matmul(g, th_matrix_transpose(b)) : th_matmul(th_matrix_transpose(a), g);
     th_array *d = full != NULL && x != NULL ? th__sum_to(full, &x->layout) : NULL;
     v->result[i] = th_keep(th_reshape(d, v->in[i].shape, v->in[i].ndim));
-    if (v->result[i] == NULL) status = th_last_status();
   }
   th_scope_end(scope);
-  return status;
+  return th__vjp_check(v);
 }
 
 static const th_op op_matmul = {
@@ -372,6 +371,7 @@ static const th_op op_matmul = {
 th_array *th_matmul(const th_array *a, const th_array *b) {
   if (a == NULL || b == NULL || a->layout.dtype == b->layout.dtype)
     return TH_CALL(&op_matmul, NULL, a, b);
+  if (th__check_devices("matmul", (const th_array *const[]){a, b}, 2) != TH_OK) return NULL;
   th_scope scope = th__scope_suspend();
   th_array *pa = NULL, *pb = NULL, *product = NULL;
   if (th__promote_pair(a, b, &pa, &pb) == TH_OK) product = TH_CALL(&op_matmul, NULL, pa, pb);
@@ -405,22 +405,14 @@ static th_status vjp_linear(const th_vjp *v) {
   int64_t k = v->in[1].shape[0], n = v->in[1].shape[1], rows = 1;
   for (int d = 0; d + 1 < v->in[0].ndim; d++) rows *= v->in[0].shape[d];
   th_array *g = v->gradients[0], *flat = th_reshape(g, (int64_t[]){rows, n}, 2);
-  bool failed = flat == NULL;
-  if (v->needed[0] && !failed) {
-    v->result[0] = th_keep(th_matmul(g, th_matrix_transpose(v->inputs[1])));
-    failed = v->result[0] == NULL;
-  }
-  if (v->needed[1] && !failed) {
+  if (v->needed[0]) v->result[0] = th_keep(th_matmul(g, th_matrix_transpose(v->inputs[1])));
+  if (v->needed[1]) {
     th_array *x = th_reshape(v->inputs[0], (int64_t[]){rows, k}, 2);
     v->result[1] = th_keep(th_matmul(th_matrix_transpose(x), flat));
-    failed = v->result[1] == NULL;
   }
-  if (v->n_in > 2 && v->needed[2] && !failed) {
-    v->result[2] = th_keep(th_sum(flat, (int[]){0}, 1, false));
-    failed = v->result[2] == NULL;
-  }
+  if (v->n_in > 2 && v->needed[2]) v->result[2] = th_keep(th_sum(flat, (int[]){0}, 1, false));
   th_scope_end(scope);
-  return failed ? th_last_status() : TH_OK;
+  return th__vjp_check(v);
 }
 
 static const th_op op_linear = {
@@ -445,7 +437,9 @@ th_array *th_linear(const th_array *x, const th_array *w, const th_array *b) {
   th_dtype t = th__dtype_promote(x->layout.dtype, w->layout.dtype);
   if (b != NULL) t = th__dtype_promote(t, b->layout.dtype);
   bool same = x->layout.dtype == t && w->layout.dtype == t && (b == NULL || b->layout.dtype == t);
+  const th_array *all[] = {x, w, b};
   if (same) return call_linear(x, w, b);
+  if (th__check_devices("linear", all, b != NULL ? 3 : 2) != TH_OK) return NULL;
   th_scope scope = th__scope_suspend();
   th_array *px = th_astype(x, t), *pw = th_astype(w, t);
   th_array *pb = b != NULL ? th_astype(b, t) : NULL, *out = NULL;

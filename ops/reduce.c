@@ -151,17 +151,12 @@ static void store(const run *r, int64_t first, int64_t n, const void *acc) {
 static const void *load_reduced(const run *r, const char *base, int64_t first, int64_t n,
                                 th__word *buffer) {
   const th_layout *reduced = &r->p.reduced;
+  if (!r->logical) return th__gathered_range(reduced, base, first, n, buffer);
   int64_t item = (int64_t)th_dtype_size(reduced->dtype);
-  if (reduced->ndim <= 1) {
-    int64_t step = reduced->ndim == 1 ? reduced->strides[0] : 0;
-    return load(r, base + first * step * item, step, n, buffer);
-  }
   th__runs walk;
   th__runs_begin(&walk, &reduced, 1, first, first + n);
-  for (char *to = (char *)buffer; th__runs_next(&walk); to += walk.run * r->size) {
-    const void *x = load(r, base + walk.offset[0] * item, walk.step[0], walk.run, to);
-    if (x != to) memcpy(to, x, (size_t)(walk.run * r->size));
-  }
+  for (th__word *to = buffer; th__runs_next(&walk); to += walk.run)
+    load(r, base + walk.offset[0] * item, walk.step[0], walk.run, to);
   return buffer;
 }
 
@@ -297,7 +292,7 @@ static th_array *with_kept_dims(const th_vjp *v, th_array *a) {
 static th_status give(const th_vjp *v, th_scope scope, th_array *result) {
   v->result[0] = th_keep(result);
   th_scope_end(scope);
-  return result != NULL ? TH_OK : th_last_status();
+  return th__vjp_check(v);
 }
 
 static th_status vjp_sum(const th_vjp *v) {

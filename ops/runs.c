@@ -193,3 +193,28 @@ bool th__runs_next(th__runs *r) {
   }
   return true;
 }
+
+const void *th__gathered_range(const th_layout *l, const char *base, int64_t first, int64_t n,
+                               void *buffer) {
+  int64_t item = (int64_t)th_dtype_size(l->dtype),
+          size = th__compute_size(th__compute_of(l->dtype));
+  if (l->ndim <= 1) {
+    int64_t step = l->ndim == 1 ? l->strides[0] : 0;
+    return th__gathered(l->dtype, base + first * step * item, step, n, buffer);
+  }
+  th__runs walk;
+  th__runs_begin(&walk, &l, 1, first, first + n);
+  for (char *to = buffer; th__runs_next(&walk); to += walk.run * size)
+    th__gather(l->dtype, base + walk.offset[0] * item, walk.step[0], walk.run, to);
+  return buffer;
+}
+
+th_layout th__layout_part(const th_layout *l, int first, int n, bool keep) {
+  th_layout part = {.dtype = l->dtype};
+  for (int d = 0; d < l->ndim; d++) {
+    if ((d >= first && d < first + n) != keep) continue;
+    part.shape[part.ndim] = l->shape[d];
+    part.strides[part.ndim++] = l->strides[d];
+  }
+  return part;
+}

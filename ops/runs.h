@@ -71,6 +71,12 @@ bool th__runs_next(th__runs *r);
 /* Offset of element `index` (rows first) of a shape with these strides, in elements. */
 int64_t th__offset_at(int64_t index, int ndim, const int64_t *shape, const int64_t *strides);
 
+/* Elements [first, first + n), rows first, of a collapsed layout, as an array of the computing type: in place or in buffer. */
+const void *th__gathered_range(const th_layout *l, const char *base, int64_t first, int64_t n,
+                               void *buffer);
+/* l without dimensions [first, first + n) (drop) or only those (keep), with l's dtype and offset 0. */
+th_layout th__layout_part(const th_layout *l, int first, int n, bool keep);
+
 /* Elements per block of a parallel loop whose items cost `cost` element visits each: by shape only. */
 static inline int64_t th__grain(int64_t cost) {
   int64_t grain = 32768 / (cost > 0 ? cost : 1);

@@ -65,7 +65,8 @@ static const void *piece_of(const line *l, int64_t first, int64_t *n, void *buff
     T buffer[PIECE], part;                                                                         \
     int64_t n;                                                                                     \
     for (int64_t i = 0; i < l->n; i += PIECE) {                                                    \
-      larger->fold(piece_of(l, i, &n, buffer), n, &part);                                          \
+      const T *x = piece_of(l, i, &n, buffer);                                                     \
+      larger->fold(x, n, &part);                                                                   \
       if (i == 0)                                                                                  \
         *max = part;                                                                               \
       else                                                                                         \
@@ -73,7 +74,8 @@ static const void *piece_of(const line *l, int64_t first, int64_t *n, void *buff
     }                                                                                              \
     *sum = 0;                                                                                      \
     for (int64_t i = 0; i < l->n; i += PIECE) {                                                    \
-      exp_shifted_##id(piece_of(l, i, &n, buffer), *max, n, last);                                 \
+      const T *x = piece_of(l, i, &n, buffer);                                                     \
+      exp_shifted_##id(x, *max, n, last);                                                          \
       plus->fold(last, n, &part);                                                                  \
       *sum += part;                                                                                \
     }                                                                                              \
@@ -153,23 +155,14 @@ static void softmax_lines(int64_t first, int64_t last, void *arg) {
   }
 }
 
-static void without_axis(const th_layout *l, int axis, th_layout *out, int64_t *step) {
-  *out = *l;
-  out->ndim = 0;
-  for (int d = 0; d < l->ndim; d++) {
-    if (d == axis) continue;
-    out->shape[out->ndim] = l->shape[d];
-    out->strides[out->ndim++] = l->strides[d];
-  }
-  *step = l->strides[axis];
-}
-
 static th_status softmax(const th_kernel_args *k, bool log) {
   int axis = ((const softmax_params *)k->params)->axis;
   if (axis < 0) axis += k->in[0].ndim;
   run r = {.k = k, .n = k->in[0].shape[axis], .log = log};
-  without_axis(&k->in[0], axis, &r.in, &r.in_step);
-  without_axis(&k->out[0], axis, &r.out, &r.out_step);
+  r.in = th__layout_part(&k->in[0], axis, 1, false);
+  r.out = th__layout_part(&k->out[0], axis, 1, false);
+  r.in_step = k->in[0].strides[axis];
+  r.out_step = k->out[0].strides[axis];
   if (r.n > 0)
     th_parallel_for(k->context, th__layout_size(&r.in), th__grain(4 * r.n), softmax_lines, &r);
   return TH_OK;
@@ -178,10 +171,10 @@ static th_status softmax(const th_kernel_args *k, bool log) {
 static th_status softmax_cpu(const th_kernel_args *k) { return softmax(k, false); }
 static th_status log_softmax_cpu(const th_kernel_args *k) { return softmax(k, true); }
 
-static th_status give(const th_vjp *v, int input, th_scope scope, th_array *result) {
-  v->result[input] = th_keep(result);
+static th_status give(const th_vjp *v, th_scope scope, th_array *result) {
+  v->result[0] = th_keep(result);
   th_scope_end(scope);
-  return result != NULL ? TH_OK : th_last_status();
+  return th__vjp_check(v);
 }
 
 /* y g - y sum(y g) */
@@ -190,7 +183,7 @@ static th_status vjp_softmax(const th_vjp *v) {
   th_scope scope = th_scope_begin();
   th_array *y = v->outputs[0], *yg = th_multiply(y, v->gradients[0]);
   th_array *sum = th_sum(yg, &axis, 1, true);
-  return give(v, 0, scope, th_subtract(yg, th_multiply(y, sum)));
+  return give(v, scope, th_subtract(yg, th_multiply(y, sum)));
 }
 
 /* g - e^y sum(g) */
@@ -199,7 +192,7 @@ static th_status vjp_log_softmax(const th_vjp *v) {
   th_scope scope = th_scope_begin();
   th_array *sum = th_sum(v->gradients[0], &axis, 1, true);
   th_array *spread = th_multiply(th_exp(v->outputs[0]), sum);
-  return give(v, 0, scope, th_subtract(v->gradients[0], spread));
+  return give(v, scope, th_subtract(v->gradients[0], spread));
 }
 
 static const th_op op_softmax = {
@@ -356,9 +349,8 @@ static th_status vjp_cross_entropy_slope(const th_vjp *v) {
     th_array *sum = th_sum(th_multiply(u, th_subtract(p, hot)), NULL, 0, false);
     v->result[2] = th_keep(th_divide_scalar(sum, n));
   }
-  bool failed = (v->needed[0] && v->result[0] == NULL) || (v->needed[2] && v->result[2] == NULL);
   th_scope_end(scope);
-  return failed ? th_last_status() : TH_OK;
+  return th__vjp_check(v);
 }
 
 static const th_op op_cross_entropy_slope = {
@@ -375,7 +367,7 @@ static const th_op op_cross_entropy_slope = {
 static th_status vjp_cross_entropy(const th_vjp *v) {
   v->result[0] =
       TH_CALL(&op_cross_entropy_slope, NULL, v->inputs[0], v->inputs[1], v->gradients[0]);
-  return v->result[0] != NULL ? TH_OK : th_last_status();
+  return th__vjp_check(v);
 }
 
 static const th_op op_cross_entropy = {
