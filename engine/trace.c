@@ -99,9 +99,9 @@ static void read_clocks(uint64_t *ticks, int64_t *ns) {
 /* --- rings --- */
 
 /* Recording must not disturb the error a thread has to show. */
-static void *quiet_zalloc(size_t bytes) {
+static void *quiet_alloc(size_t bytes) {
   th__last_error saved = *th__error_slot();
-  void *block = th__zalloc(bytes);
+  void *block = th__alloc(bytes);
   if (block == NULL) *th__error_slot() = saved;
   return block;
 }
@@ -120,7 +120,8 @@ static ring *claim_ring(void) {
   if (!have_key) have_key = pthread_key_create(&thread_key, thread_ends) == 0;
   ring *r = rings;
   while (r != NULL && r->owned) r = r->next;
-  if (r == NULL && have_key && (r = quiet_zalloc(sizeof(*r))) != NULL) {
+  if (r == NULL && have_key && (r = quiet_alloc(sizeof(*r))) != NULL) {
+    memset(r, 0, sizeof(*r));
     r->index = n_rings++;
     r->next = rings;
     rings = r;
@@ -159,7 +160,7 @@ static void *next_item(ring *r, stream *s, size_t size) {
   uint64_t i = th__load(&s->count, TH__RELAXED);
   size_t chunk = i / per_chunk;
   if (__builtin_expect(chunk < CHUNKS && s->chunks[chunk] == NULL, 0))
-    s->chunks[chunk] = quiet_zalloc(CHUNK_BYTES);
+    s->chunks[chunk] = quiet_alloc(CHUNK_BYTES);
   if (__builtin_expect(chunk >= CHUNKS || s->chunks[chunk] == NULL, 0)) {
     th__store(&r->dropped, th__load(&r->dropped, TH__RELAXED) + 1, TH__RELAXED);
     return NULL;
