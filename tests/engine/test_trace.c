@@ -221,14 +221,16 @@ Test(trace, stale_and_odd_stamps_are_clamped) {
 
 Test(trace, ticks_follow_the_clock) {
   th_profile_start(0);
-  uint64_t begin = th__ticks();
   int64_t from = th__now_ns();
+  uint64_t begin = th__ticks();
   th__sleep_ns(20000000);
-  tracing_task(1, "nap", 0, begin, th__ticks());
+  uint64_t end = th__ticks();
   int64_t took = th__now_ns() - from;
+  tracing_task(1, "nap", 0, begin, end);
   json *trace = tracing_json();
   double shown = json_number(tracing_find(trace, "X", "nap"), "dur", -1) * 1000;
-  cr_assert(epsilon_eq(dbl, shown, (double)took, 200000));
+  cr_assert(ge(dbl, shown, 19990000));
+  cr_assert(le(dbl, shown, (double)took + 10000));
   json_free(trace);
 }
 
@@ -241,7 +243,7 @@ Test(trace, recording_is_cheap) {
     int64_t took = (th__now_ns() - from) / 20000;
     if (took < best) best = took;
   }
-  cr_assert(lt(i64, best, 1000)); /* about 20 on an idle machine; this only catches accidents */
+  cr_assert(lt(i64, best, 5000)); /* about 20 on an idle machine; this only catches accidents */
 }
 
 Test(trace, a_forked_child_is_told) {

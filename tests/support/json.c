@@ -90,7 +90,9 @@ static char *read_escape(reader *r, char *out) {
 /* The decoded text, malloc'ed; NULL when malformed. */
 static char *read_text(reader *r) {
   if (!take(r, '"')) return NULL;
-  char *text = malloc((size_t)(r->end - r->at) + 1), *out = text;
+  const char *quote = r->at;
+  while (quote < r->end && *quote != '"') quote += *quote == '\\' && r->end - quote > 1 ? 2 : 1;
+  char *text = malloc((size_t)(quote - r->at) + 1), *out = text; /* decoding never lengthens */
   while (out != NULL && r->at < r->end && *r->at != '"') {
     if ((unsigned char)*r->at < 0x20) break;
     if (*r->at != '\\') {
