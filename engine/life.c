@@ -100,6 +100,7 @@ static void at_exit(void) {
   uint32_t on = TH__PHASE_ON;
   if (!th__cas(&th__the.phase, &on, TH__PHASE_EXITING, TH__ACQ_REL)) return;
   th__store(&th__the.stopping, 1, TH__SEQ_CST);
+  th__service_exit();
   th__devices_wake();
   int64_t end = th__now_ns() + (int64_t)th__the.config.exit_timeout_ms * 1000000;
   while (th__load(&th__the.workers_alive, TH__ACQUIRE) > 0 && th__now_ns() < end)

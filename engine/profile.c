@@ -6,9 +6,7 @@
 #include <string.h>
 #include <uv.h>
 
-#include "engine/base/error.h"
-#include "engine/base/mem.h"
-#include "engine/engine.h"
+#include "engine/state.h"
 #include "engine/trace.h"
 #include "engine/trace_view.h"
 
@@ -32,12 +30,11 @@ th_status th_profile_write(FILE *out) {
 
 /* Waits for what was submitted to every device, without observing failures. */
 static void wait_for_all(void) {
-  if (th__engine_epoch() == 0) return;
-  for (int kind = 0; kind < TH_KIND_COUNT; kind++) {
-    const th__device_ops *ops = th__device_kind_ops(kind);
-    if (ops == NULL || (ops->caps & TH__CAP_NO_DATA) != 0) continue;
-    for (int i = 0; i < ops->count(); i++)
-      if (th_wait_device((th_device){(int16_t)kind, (int16_t)i}) == TH_EDEADLK) return;
+  if (th__load(&th__the.phase, TH__ACQUIRE) != TH__PHASE_ON) return;
+  uint32_t n = th__load(&th__the.n_devices, TH__ACQUIRE); /* devices that are open */
+  for (uint32_t i = 0; i < n; i++) {
+    th__pool_device *device = th__load(&th__the.devices[i], TH__ACQUIRE);
+    if (device != NULL && th_wait_device(device->id) != TH_OK) return;
   }
 }
 
