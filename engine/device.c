@@ -110,6 +110,14 @@ int th__workers_total(void) {
   return n;
 }
 
+void th__devices_trim(void) {
+  for (uint32_t i = 0; i < th__load(&th__the.n_devices, TH__ACQUIRE); i++) {
+    th__pool_device *d = th__load(&th__the.devices[i], TH__ACQUIRE);
+    for (int c = 0; c < TH__CLASSES; c++) th__queue_trim(&d->classes[c]);
+  }
+  th__shuffle_trim();
+}
+
 void th__devices_wake(void) {
   for (uint32_t i = 0; i < th__load(&th__the.n_devices, TH__ACQUIRE); i++) {
     th__pool_device *d = th__load(&th__the.devices[i], TH__ACQUIRE);

@@ -65,25 +65,28 @@ void th__var_set_error(th_var *v, th__failure *f) {
 }
 
 th__failure *th__poison_of_inputs(const th__task *task) {
+  const th__access *vars = th__task_vars(task);
   for (size_t i = 0; i < task->n_vars; i++) {
-    if (!(task->vars[i] & TH__ACCESS_READ)) continue;
+    if (!(vars[i] & TH__ACCESS_READ)) continue;
     /* Ordered behind the writer that set it, and before any that cures it. */
-    th__failure *f = th__load(&TH__ACCESS_VAR(task->vars[i])->error, TH__ACQUIRE);
+    th__failure *f = th__load(&TH__ACCESS_VAR(vars[i])->error, TH__ACQUIRE);
     if (f != NULL) return f;
   }
   return NULL;
 }
 
 void th__poison_outputs(const th__task *task, th__failure *f) {
+  const th__access *vars = th__task_vars(task);
   for (size_t i = 0; i < task->n_vars; i++)
-    if (task->vars[i] & TH__ACCESS_WRITE) th__var_set_error(TH__ACCESS_VAR(task->vars[i]), f);
+    if (vars[i] & TH__ACCESS_WRITE) th__var_set_error(TH__ACCESS_VAR(vars[i]), f);
 }
 
 void th__cure_outputs(const th__task *task) {
   if (task->flags & TH_TASK_ALWAYS) return;
+  const th__access *vars = th__task_vars(task);
   for (size_t i = 0; i < task->n_vars; i++) {
-    if ((task->vars[i] & 3) != TH__ACCESS_WRITE) continue;
-    th_var *v = TH__ACCESS_VAR(task->vars[i]);
+    if ((vars[i] & 3) != TH__ACCESS_WRITE) continue;
+    th_var *v = TH__ACCESS_VAR(vars[i]);
     if (th__load(&v->error, TH__RELAXED) != NULL) th__var_set_error(v, NULL);
   }
 }

@@ -53,7 +53,7 @@ static bool lane_append(lane *l, th__task *task) {
 /* The point of an unfinished predecessor on this device; 0 when there is nothing to wait for. */
 static th_point point_of(th__pool_device *device, th__ref pred) {
   th__task *p = th__task_at(TH__REF_SLOT(pred));
-  th_point point = th__load(&p->point, TH__ACQUIRE);
+  th_point point = th__load(&th__task_side(p)->point, TH__ACQUIRE);
   bool same = (th__load(&p->kind_flags, TH__RELAXED) & TH__LANE_TASK) &&
               th__load(&p->device, TH__RELAXED) == device->index;
   return same && !th__ref_finished(pred) ? point : 0;
@@ -89,8 +89,8 @@ static void wait_point(th__pool_device *device, th_point point, int *lane_) {
 /* From here on successors on this device may be issued behind the task. */
 static void close_issue_list(th__thread *self, th__task *task) {
   uint64_t generation = (uint64_t)th__task_generation(task) << 32;
-  uint32_t link =
-      (uint32_t)th__exchange(&task->issue_list, generation | TH__LIST_CLOSED, TH__ACQ_REL);
+  uint32_t link = (uint32_t)th__exchange(&th__task_side(task)->issue_list,
+                                         generation | TH__LIST_CLOSED, TH__ACQ_REL);
   th__release_issued(self, link);
 }
 
@@ -123,7 +123,7 @@ void th__lanes_issue(th__thread *self, th__task *task) {
     th__finish(self, task, 0, NULL);
   } else {
     l->lanes[chosen].tail = point;
-    th__store(&task->point, point, TH__RELEASE);
+    th__store(&th__task_side(task)->point, point, TH__RELEASE);
     th__fetch_add(&task->claim, TH__ISSUED - TH__RUNNING, TH__ACQ_REL);
     close_issue_list(self, task);
   }
@@ -138,7 +138,9 @@ bool th__lanes_poll(th__thread *self, th__pool_device *device) {
     lane *a = &l->lanes[i];
     while (a->count > 0) {
       th__task *task = a->ring[a->head];
-      if (!device->ops->point_done(device->state, th__load(&task->point, TH__RELAXED))) break;
+      if (!device->ops->point_done(device->state,
+                                   th__load(&th__task_side(task)->point, TH__RELAXED)))
+        break;
       a->head = (a->head + 1) % a->capacity;
       a->count--;
       th__finish(self, task, 0, NULL);

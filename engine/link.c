@@ -49,7 +49,7 @@ uint32_t th__link(th__thread *self, th__task *task, th__ref ref) {
   bool same_lanes = (th__load(&task->kind_flags, TH__RELAXED) & TH__LANE_TASK) &&
                     (th__load(&before->kind_flags, TH__RELAXED) & TH__LANE_TASK) &&
                     th__load(&before->device, TH__RELAXED) == th__load(&task->device, TH__RELAXED);
-  _Atomic uint64_t *list = same_lanes ? &before->issue_list : &before->done_list;
+  _Atomic uint64_t *list = same_lanes ? &th__task_side(before)->issue_list : &before->done_list;
   uint64_t from = th__load(&before->sequence, TH__RELAXED);
   bool hidden = th__load(&before->kind_flags, TH__RELAXED) & TH__INTERNAL;
   if (!list_push(list, generation, &record->links[n], id)) return 0;

@@ -1,6 +1,8 @@
 /* Owns the ring of ready tasks. `lock` guards head, ring and capacity; count may be read without it. */
 #include "engine/state.h"
 
+#define KEEP 16384 /* an empty ring larger than this is given back by trimming */
+
 static bool grow(th__queue *q) {
   uint32_t count = th__load(&q->count, TH__RELAXED);
   uint32_t capacity = q->capacity == 0 ? 256 : q->capacity * 2;
@@ -72,6 +74,18 @@ int th__queue_take(th__queue *q, th__ref *out, int max) {
   while (n < max && th__load(&q->count, TH__RELAXED) > 0) out[n++] = pop_locked(q);
   th__spin_unlock(&q->lock);
   return n;
+}
+
+void th__queue_trim(th__queue *q) {
+  th__ref *ring = NULL;
+  th__spin_lock(&q->lock);
+  if (q->capacity > KEEP && th__load(&q->count, TH__RELAXED) == 0) {
+    ring = q->ring;
+    q->ring = NULL;
+    q->capacity = q->head = 0;
+  }
+  th__spin_unlock(&q->lock);
+  th__free(ring);
 }
 
 void th__queue_free(th__queue *q) {

@@ -83,9 +83,10 @@ static void trace_finished(th__thread *self, th__task *task) {
   t.status = task->status == TH_OK                                    ? TH__TRACE_OK
              : th__load(&task->kind_flags, TH__RELAXED) & TH__SKIPPED ? TH__TRACE_SKIPPED
                                                                       : TH__TRACE_FAILED;
+  const th__access *vars = th__task_vars(task);
   for (size_t i = 0; i < task->n_vars; i++) {
-    if (task->vars[i] & TH__ACCESS_READ) t.n_reads++;
-    if (task->vars[i] & TH__ACCESS_WRITE) t.n_writes++;
+    if (vars[i] & TH__ACCESS_READ) t.n_reads++;
+    if (vars[i] & TH__ACCESS_WRITE) t.n_writes++;
   }
   th__trace_task_done(&t);
 }
@@ -100,7 +101,7 @@ static void drop_parts(th__thread *self, th__task *task) {
     self->frame = frame.outer;
   }
   if (kind & TH__HEAP_ARG) th__free(task->arg);
-  if (kind & TH__HEAP_VARS) th__free(task->vars);
+  if (kind & TH__HEAP_VARS) th__free((void *)task->vars[0]);
   if (task->bytes > 0) th__fetch_sub(&th__the.bytes, task->bytes, TH__RELAXED);
 }
 

@@ -24,6 +24,7 @@ void th__shuffle_push(th__ref ref) {
   while (!th__queue_push(&pool, ref)) th__yield();
 }
 
+void th__shuffle_trim(void) { th__queue_trim(&pool); }
 void th__shuffle_free(void) { th__queue_free(&pool); }
 void th__shuffle_forget(void) { pool = (th__queue){0}; }
 

@@ -130,6 +130,7 @@ th__ref th__queue_pop_front(th__queue *q,
                             uint64_t random); /* 0 = empty; random != 0 picks any element */
 th__ref th__queue_pop_back(th__queue *q);
 int th__queue_take(th__queue *q, th__ref *out, int max); /* from the front */
+void th__queue_trim(th__queue *q);                       /* gives a large empty ring back */
 void th__queue_free(th__queue *q);
 
 /* --- ready.c --- */
@@ -228,6 +229,7 @@ void th__workers_stop(th__pool_device *device);
 void th__shuffle_push(th__ref ref);
 bool th__shuffle_step(th__thread *self); /* runs one ready task; false when none */
 void th__shuffle_seed(uint64_t seed);
+void th__shuffle_trim(void);
 void th__shuffle_free(void);
 void th__shuffle_forget(void);
 
@@ -251,6 +253,7 @@ void th__devices_close(void);                                /* stops their thre
 void th__devices_forget(void); /* in a forked child: they have no threads any more */
 int th__workers_total(void);
 void th__devices_stop(void); /* joins their threads; `stopping` is set */
+void th__devices_trim(void); /* large empty queues go */
 void th__devices_wake(void); /* so that threads see `stopping` */
 
 struct th_task_context {

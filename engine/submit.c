@@ -50,13 +50,13 @@ static size_t gather(const th_task *t, th__access *set) {
 /* Enters all variables of the set at once. Returns the number of predecessors that were linked. */
 static uint32_t enter(th__thread *self, th__task *task) {
   size_t n = task->n_vars;
-  for (size_t i = 0; i < n; i++) th__spin_lock(&TH__ACCESS_VAR(task->vars[i])->lock);
+  const th__access *vars = th__task_vars(task);
+  for (size_t i = 0; i < n; i++) th__spin_lock(&TH__ACCESS_VAR(vars[i])->lock);
   th__store(&task->sequence, th__fetch_add(&th__the.sequence, 1, TH__RELAXED) + 1, TH__RELAXED);
   uint32_t made = 0;
   for (size_t i = 0; i < n; i++)
-    made +=
-        th__var_enter(self, TH__ACCESS_VAR(task->vars[i]), task, task->vars[i] & TH__ACCESS_WRITE);
-  for (size_t i = n; i-- > 0;) th__spin_unlock(&TH__ACCESS_VAR(task->vars[i])->lock);
+    made += th__var_enter(self, TH__ACCESS_VAR(vars[i]), task, vars[i] & TH__ACCESS_WRITE);
+  for (size_t i = n; i-- > 0;) th__spin_unlock(&TH__ACCESS_VAR(vars[i])->lock);
   return made;
 }
 
@@ -68,20 +68,21 @@ static uint8_t class_of(int priority) {
 /* Copies the access set and the argument. */
 static th_status fill_blocks(th__task *r, const th_task *t, uint8_t *kind) {
   size_t most = t->n_reads + t->n_writes;
-  r->vars = r->inline_vars;
+  th__access *vars = r->vars;
   if (most > TH__INLINE_VARS) {
-    r->vars = th__alloc(most * sizeof *r->vars);
-    if (r->vars == NULL) return TH_ENOMEM;
+    vars = th__alloc(most * sizeof *vars);
+    if (vars == NULL) return TH_ENOMEM;
+    r->vars[0] = (th__access)vars;
     *kind |= TH__HEAP_VARS;
   }
-  r->n_vars = (uint16_t)gather(t, r->vars);
+  r->n_vars = (uint16_t)gather(t, vars);
   r->arg = (void *)(uintptr_t)t->arg;
   if (t->flags & TH_TASK_ADOPT || t->arg_size == 0) return TH_OK;
-  r->arg = r->inline_arg;
+  r->arg = th__task_side(r)->arg;
   if (t->arg_size > TH__INLINE_ARG) {
     r->arg = th__alloc(t->arg_size);
     if (r->arg == NULL) {
-      if (*kind & TH__HEAP_VARS) th__free(r->vars);
+      if (*kind & TH__HEAP_VARS) th__free(vars);
       return TH_ENOMEM;
     }
     *kind |= TH__HEAP_ARG;
@@ -103,15 +104,17 @@ static th_status fill(th__task *r, const th_task *t, th__pool_device *device, ui
   r->priority = class_of(t->priority);
   r->bytes = t->bytes > 0 ? t->bytes : 0;
   r->status = TH_OK;
-  r->failure = NULL;
   r->lane = -1;
   th__store(&r->device, device->index, TH__RELAXED);
   th__store(&r->kind_flags, kind, TH__RELAXED);
   th__store(&r->n_links, 0, TH__RELAXED);
   th__store(&r->extension, 0, TH__RELAXED);
   th__store(&r->owner, NULL, TH__RELAXED);
-  th__store(&r->point, 0, TH__RELAXED);
-  th__store(&r->issue_list, generation, TH__RELAXED);
+  if (kind & TH__LANE_TASK) {
+    th__store(&th__task_side(r)->point, 0, TH__RELAXED);
+    th__store(&th__task_side(r)->issue_list, generation, TH__RELAXED);
+  }
+  if (kind & TH__ASYNC) th__task_side(r)->failure = NULL;
   th__store(&r->pending, TH__BIAS, TH__RELAXED);
   /* release: a waiter that reads this phase sees the fields above. */
   th__store(&r->claim, generation | (how & TH__SUBMIT_ASYNC ? TH__TOKEN_OPEN : 0) | TH__PENDING,

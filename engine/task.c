@@ -5,10 +5,14 @@
 
 #include "engine/state.h"
 
-#define CHUNK 64 /* slots trimmed together: a whole number of pages */
+#define CHUNK        64 /* slots trimmed together: a whole number of pages */
+#define STAMP_CHUNKS 8  /* chunks whose stamps fill a whole number of pages */
+_Static_assert(STAMP_CHUNKS *CHUNK * sizeof(th__stamps) % 4096 == 0, "stamps must be whole pages");
+_Static_assert(CHUNK * sizeof(th__side) % 4096 == 0, "sides must be whole pages");
 _Static_assert(CHUNK * sizeof(th__task) % 4096 == 0, "a chunk must be whole pages");
 
 th__task *th__slot_base;
+th__side *th__side_base;
 th__stamps *th__stamp_base;
 
 static th__spin depot_lock;
@@ -31,6 +35,7 @@ static void unreserve(void *p, size_t bytes) {
 
 th_status th__slots_open(void) {
   th__slot_base = reserve((size_t)TH__SLOTS * sizeof(th__task));
+  th__side_base = reserve((size_t)TH__SLOTS * sizeof(th__side));
   th__stamp_base = reserve((size_t)TH__SLOTS * sizeof(th__stamps));
   depot = reserve((size_t)TH__SLOTS * sizeof *depot);
   chunk_base = reserve((size_t)(TH__SLOTS / CHUNK) * sizeof *chunk_base);
@@ -38,18 +43,21 @@ th_status th__slots_open(void) {
   depot_count = 0;
   taken_since_trim = 0;
   th__store(&fresh, 0, TH__RELAXED);
-  if (th__slot_base && th__stamp_base && depot && chunk_base && chunk_free) return TH_OK;
+  if (th__slot_base && th__side_base && th__stamp_base && depot && chunk_base && chunk_free)
+    return TH_OK;
   th__slots_close();
   return th__fail(TH_ENOMEM, "engine: cannot reserve addresses for tasks");
 }
 
 void th__slots_close(void) {
   unreserve(th__slot_base, (size_t)TH__SLOTS * sizeof(th__task));
+  unreserve(th__side_base, (size_t)TH__SLOTS * sizeof(th__side));
   unreserve(th__stamp_base, (size_t)TH__SLOTS * sizeof(th__stamps));
   unreserve(depot, (size_t)TH__SLOTS * sizeof *depot);
   unreserve(chunk_base, (size_t)(TH__SLOTS / CHUNK) * sizeof *chunk_base);
   unreserve(chunk_free, (size_t)(TH__SLOTS / CHUNK) * sizeof *chunk_free);
   th__slot_base = NULL;
+  th__side_base = NULL;
   th__stamp_base = NULL;
   depot = NULL;
   chunk_base = NULL;
@@ -121,33 +129,46 @@ static void trim_chunk(uint32_t chunk) {
   }
   chunk_base[chunk] = top + 1;
   madvise(th__task_at(chunk * CHUNK), CHUNK * sizeof(th__task), MADV_DONTNEED);
+  madvise(th__side_base + chunk * CHUNK, CHUNK * sizeof(th__side), MADV_DONTNEED);
+  if (chunk % STAMP_CHUNKS == 0) /* whole pages; a neighbour that is live only loses its stamps */
+    madvise(th__stamp_base + chunk * CHUNK, STAMP_CHUNKS * CHUNK * sizeof(th__stamps),
+            MADV_DONTNEED);
+}
+
+/* Free chunks at the end become unused again: their slots leave the depot. Under depot_lock. */
+static void shorten(uint32_t keep) {
+  uint32_t used = th__load(&fresh, TH__RELAXED), chunk = used / CHUNK;
+  while (chunk * CHUNK > keep && chunk_free[chunk - 1] == CHUNK) chunk--;
+  if (chunk * CHUNK >= used) return;
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < depot_count; i++)
+    if (depot[i] < chunk * CHUNK) depot[n++] = depot[i];
+  depot_count = n;
+  th__store(&fresh, chunk * CHUNK, TH__RELEASE);
+  size_t bytes = ((n * sizeof *depot) + 4095) & ~(size_t)4095;
+  madvise((char *)depot + bytes, (size_t)TH__SLOTS * sizeof *depot - bytes, MADV_DONTNEED);
 }
 
 void th__slots_trim(uint32_t keep) {
   th__spin_lock(&depot_lock);
   uint32_t used = th__load(&fresh, TH__RELAXED);
-  if (used <= keep || depot_count <= keep || taken_since_trim <= keep) {
+  if (used <= keep + CHUNK || depot_count <= keep || taken_since_trim <= keep) {
     th__spin_unlock(&depot_lock);
     return;
   }
   taken_since_trim = 0;
-  uint32_t n_chunks = (used + CHUNK - 1) / CHUNK, first = (keep + CHUNK - 1) / CHUNK;
-  for (uint32_t c = 0; c < n_chunks; c++) chunk_free[c] = 0;
+  uint32_t n_chunks = used / CHUNK, first = (keep + CHUNK - 1) / CHUNK;
+  for (uint32_t c = 0; c <= n_chunks; c++) chunk_free[c] = 0;
   for (uint32_t i = 0; i < depot_count; i++) chunk_free[depot[i] / CHUNK]++;
   for (uint32_t c = first; c < n_chunks; c++)
     if (chunk_free[c] == CHUNK && th__task_generation(th__task_at(c * CHUNK)) != 0) trim_chunk(c);
-  /* Low slots to the top of the stack, so that later work stays in few pages: a stable partition. */
-  uint32_t low = 0;
-  for (uint32_t i = depot_count; i-- > 0;) {
-    if (low >= i) break;
-    while (low < i && depot[low] >= keep) low++;
-    if (low >= i) break;
-    if (depot[i] >= keep) {
-      uint32_t high = depot[i];
-      depot[i] = depot[low];
-      depot[low] = high;
-    }
+  /* An incomplete last chunk is made whole by slots nobody has used yet. */
+  if (used % CHUNK != 0 && chunk_free[n_chunks] == used % CHUNK) {
+    for (uint32_t s = used; s < (n_chunks + 1) * CHUNK; s++) depot[depot_count++] = s;
+    chunk_free[n_chunks] = CHUNK;
+    th__store(&fresh, (n_chunks + 1) * CHUNK, TH__RELEASE);
   }
+  shorten(keep);
   th__spin_unlock(&depot_lock);
 }
 

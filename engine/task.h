@@ -12,9 +12,9 @@
 
 #define TH__SLOT_BITS   22 /* most records at one time: 4 Mi */
 #define TH__SLOTS       (UINT32_C(1) << TH__SLOT_BITS)
-#define TH__LINKS       8 /* predecessors a record holds; more go to extension records */
+#define TH__LINKS       4 /* predecessors a record holds; more go to extension records */
 #define TH__INLINE_VARS 5
-#define TH__INLINE_ARG  48
+#define TH__INLINE_ARG  32
 #define TH__LIST_CLOSED UINT32_C(0xffffffff) /* first link of an issue list whose task was issued */
 
 #define TH__REF(generation, slot) ((th__ref)(generation) << 32 | (slot))
@@ -63,37 +63,44 @@ typedef struct th__task {
   _Atomic uint32_t wake;      /* waiters park here; changes when the task finishes */
   th_task_fn run;
   void *arg;
-  _Atomic uint64_t sequence; /* order of submission, from 1; atomic for dumps, edges and wait_all */
+  _Atomic uint64_t sequence; /* order of submission, from 1; atomic for dumps, edges, wait_all */
   _Atomic(struct th__thread *) owner; /* the thread that runs it */
   uint32_t flags;                     /* TH_TASK_* */
   _Atomic uint16_t device;    /* index into the engine's devices; atomic as the back edges are */
   uint8_t priority;           /* class, 0 = low .. 3 = urgent */
   _Atomic uint8_t kind_flags; /* TH__EXTENSION and so on; atomic as the back edges are */
-  /* Back edges. Atomic because waiters read them while the slot may be recycled, then check the generation again. */
+  /* Back edges. Atomic because waiters read them while the slot may be recycled, then check the
+   * generation again. */
   _Atomic uint64_t preds[TH__LINKS];
   _Atomic uint32_t links[TH__LINKS]; /* next link of the list this link is in */
-  _Atomic uint64_t
-      issue_list; /* {generation, first link or closed}: successors on the same lane device */
-  _Atomic uint64_t point; /* of an issued task */
-  void (*drop)(void *arg);
-  _Atomic(const char *) name; /* atomic for the dump */
-  /* Access set and the rest. */
-  th__access inline_vars[TH__INLINE_VARS];
-  th__access *vars;           /* inline_vars or a heap block */
-  _Atomic uint32_t extension; /* slot + 1 of the record that holds more links; 0 = none */
-  uint32_t host;              /* of an extension: the task's slot */
+  _Atomic uint32_t extension;        /* slot + 1 of the record that holds more links; 0 = none */
+  uint32_t host;                     /* of an extension: the task's slot */
   _Atomic uint16_t n_links;
   uint16_t n_vars;
   int16_t lane;
-  int16_t status;              /* of the body, kept for a later finish (lanes, tokens) */
-  struct th__failure *failure; /* handed over by a token signal */
+  int16_t status; /* of the body, kept for a later finish (lanes, tokens) */
+  /* What the owner needs. */
+  void (*drop)(void *arg);
+  _Atomic(const char *) name; /* atomic for the dump */
   int64_t bytes;
-  char inline_arg[TH__INLINE_ARG] __attribute__((aligned(16)));
+  th__access vars[TH__INLINE_VARS]; /* the access set; with TH__HEAP_VARS vars[0] points to it */
 } th__task;
 
-_Static_assert(sizeof(th__task) % 64 == 0, "records must keep to cache lines");
+_Static_assert(sizeof(th__task) == 192, "three cache lines: long queues live from small records");
 
-/* Stamps of tracing, in a range of their own so that they cost nothing when off. */
+/* What few tasks need, in a range of its own that stays untouched otherwise. */
+typedef struct th__side {
+  char arg[TH__INLINE_ARG] __attribute__((aligned(16)));
+  _Atomic uint64_t
+      issue_list; /* {generation, first link or closed}: successors on the same lane device */
+  _Atomic uint64_t point;      /* of a task on a lane */
+  struct th__failure *failure; /* handed over by a token signal */
+  uint64_t unused;
+} th__side;
+
+_Static_assert(sizeof(th__side) == 64, "one cache line");
+
+/* Stamps of tracing, likewise. */
 typedef struct th__stamps {
   uint64_t submitted, ready, started;
 } th__stamps;
@@ -114,10 +121,19 @@ void th__slots_trim(uint32_t keep);
 uint32_t th__slots_used(void);
 
 extern th__task *th__slot_base;
+extern th__side *th__side_base;
 extern th__stamps *th__stamp_base;
 
 static inline th__task *th__task_at(uint32_t slot) { return th__slot_base + slot; }
 static inline uint32_t th__task_slot(const th__task *t) { return (uint32_t)(t - th__slot_base); }
+static inline th__side *th__task_side(const th__task *t) {
+  return th__side_base + th__task_slot(t);
+}
+/* The access set. */
+static inline const th__access *th__task_vars(const th__task *t) {
+  return th__load(&t->kind_flags, TH__RELAXED) & TH__HEAP_VARS ? (const th__access *)t->vars[0]
+                                                               : t->vars;
+}
 static inline th__stamps *th__task_stamps(const th__task *t) {
   return th__stamp_base + th__task_slot(t);
 }

@@ -19,11 +19,12 @@ static bool token_take(th__ref ref) {
 
 /* Body and token have both ended. */
 static void async_finish(th__thread *self, th__task *task) {
-  if (task->failure != NULL) {
-    task->status = (int16_t)task->failure->status;
-    th__poison_outputs(task, task->failure);
-    th__failure_release(task->failure);
-    task->failure = NULL;
+  th__side *side = th__task_side(task);
+  if (side->failure != NULL) {
+    task->status = (int16_t)side->failure->status;
+    th__poison_outputs(task, side->failure);
+    th__failure_release(side->failure);
+    side->failure = NULL;
     th__count(&self->failed, 1);
   } else if (task->status == TH_OK && th__load(&th__the.failures_live, TH__ACQUIRE) != 0) {
     th__cure_outputs(task);
@@ -53,7 +54,8 @@ static th_status complete(th_token *token, th_status status, const char *message
     return th__fail(TH_EINVAL, "%s: the token was signalled or dropped before", who);
   th__task *task = th__task_at(TH__REF_SLOT(ref));
   if (status < 0)
-    task->failure = th__failure_new(status, task, message ? message : th_status_text(status));
+    th__task_side(task)->failure =
+        th__failure_new(status, task, message ? message : th_status_text(status));
   if (!second_arrival(task)) return TH_OK;
   async_finish(self, task);
   th__task *next = NULL;

@@ -115,7 +115,6 @@ static void fold(th__thread *self, th_var *v) {
   th__store(&join->owner, NULL, TH__RELAXED);
   th__store(&join->sequence, th__load(&th__the.sequence, TH__RELAXED), TH__RELAXED);
   th__store(&join->device, 0, TH__RELAXED);
-  join->vars = join->inline_vars;
   join->bytes = 0;
   join->name = "join";
   join->n_vars = 0;

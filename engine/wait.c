@@ -182,6 +182,7 @@ th_status th_wait_all(void) {
   TH_TRY(wait_many("th_wait_all", -1));
   int64_t most = th__the.config.max_ops > 0 ? th__the.config.max_ops : 8192;
   th__slots_trim((uint32_t)(most + 8192 < TH__SLOTS ? most + 8192 : TH__SLOTS));
+  th__devices_trim();
   return th__failures_collect();
 }
 
