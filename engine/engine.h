@@ -41,6 +41,9 @@ th_status th__var_error(th_var *v);
 
 /* One call that may wait, for statistics and traces: where is "th_item" and so on. */
 th_status th__wait_var_at(th_var *v, bool readers_too, int64_t timeout_ns, const char *where);
+/* Waits, helping, until the body of the async task that was the last to write v has set *flag != 0 (and unparked it), or the
+ * task is done without. TH_EDEADLK as for other waits. */
+th_status th__wait_flag_at(th_var *v, _Atomic uint32_t *flag, const char *where);
 
 /* Counts an operation that ran on the CPU because its device lacks a kernel. */
 void th__count_fallback(void);

@@ -120,6 +120,42 @@ th_status th__wait_var_at(th_var *v, bool readers_too, int64_t timeout_ns, const
   return th__var_error(v);
 }
 
+/* One round of work on what target waits for, then a nap on flag. */
+static th_status flag_round(th__thread *self, th__ref target, _Atomic uint32_t *flag, int64_t ns) {
+  if (th__the.mode == TH__MODE_SHUFFLE && self->frame == NULL) {
+    if (th__shuffle_step(self)) return TH_OK;
+  } else if (th__help(self, target) == TH__HELP_DEADLOCK) {
+    return th__fail(TH_EDEADLK, "wait: for the task that is running here");
+  }
+  if (th__load(flag, TH__ACQUIRE) != 0 || th__ref_finished(target)) return TH_OK;
+  th__raise(self, target);
+  th__starved_idle(self);
+  th__park(flag, 0, ns);
+  return TH_OK;
+}
+
+th_status th__wait_flag_at(th_var *v, _Atomic uint32_t *flag, const char *where) {
+  th_status status = th__engine_ensure();
+  th__thread *self = status == TH_OK ? th__self() : NULL;
+  if (self == NULL) return status == TH_OK ? TH_ENOMEM : status;
+  th__spin_lock(&v->lock);
+  th__ref target = v->last_writer;
+  th__spin_unlock(&v->lock);
+  if (th__load(flag, TH__ACQUIRE) != 0 || th__ref_finished(target)) return TH_OK;
+  if (self->issuing > 0) return th__fail(TH_EDEADLK, "%s: inside the body of a task on a lane", where);
+  int64_t began = th__now_ns(), ns = PARK_FIRST_NS;
+  uint64_t begin = th__trace_on(TH_PROFILE_WAITS) ? th__ticks() : 0;
+  uint64_t outer = th__load(&self->waiting_for, TH__RELAXED);
+  if (self->frame != NULL) th__store(&self->waiting_for, target, TH__SEQ_CST);
+  while (status == TH_OK && th__load(flag, TH__ACQUIRE) == 0 && !th__ref_finished(target)) {
+    status = flag_round(self, target, flag, ns);
+    if (ns < PARK_MOST_NS) ns *= 2;
+  }
+  if (self->frame != NULL) th__store(&self->waiting_for, outer, TH__SEQ_CST);
+  if (self->frame == NULL) count_wait(where, begin, began);
+  return status;
+}
+
 th_status th_wait_var(th_var *v) { return th__wait_var_at(v, false, -1, "th_wait_var"); }
 th_status th_wait_var_idle(th_var *v) { return th__wait_var_at(v, true, -1, "th_wait_var_idle"); }
 th_status th_wait_var_for(th_var *v, int64_t timeout_ns) {
