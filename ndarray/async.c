@@ -38,18 +38,17 @@ static th_status no_array(const char *who) {
   return status != TH_OK ? status : th__fail(TH_EINVAL, "%s: array is NULL", who);
 }
 
-/* Submits run(record), then drop(record), behind the writes of var. After a failure record is untouched. */
-static th_status push_reader(const char *name, th_var *var, th_task_fn run, void *record,
-                             void (*drop)(void *record), uint32_t flags) {
-  th_task task = {.name = name,
-                  .run = run,
-                  .arg = record,
-                  .drop = drop,
-                  .reads = &var,
-                  .n_reads = 1,
-                  .priority = TH_PRIORITY_HIGH,
-                  .flags = TH_TASK_ALWAYS | TH_TASK_ADOPT | TH_TASK_INTERNAL | flags};
-  return th_push(&task);
+/* A task that runs run(record), then drop(record), behind the writes of *var. */
+static th_task reader_of(th_var *const *var, const char *name, th_task_fn run, void *record,
+                         void (*drop)(void *record)) {
+  return (th_task){.name = name,
+                   .run = run,
+                   .arg = record,
+                   .drop = drop,
+                   .reads = var,
+                   .n_reads = 1,
+                   .priority = TH_PRIORITY_HIGH,
+                   .flags = TH_TASK_ALWAYS | TH_TASK_ADOPT | TH_TASK_INTERNAL};
 }
 
 /* --- callbacks --- */
@@ -116,7 +115,9 @@ static notice *notice_new(const char *who, const th_array *a, th_ready_fn fn, vo
 }
 
 static th_status notice_push(const char *name, notice *n, th_task_fn run, uint32_t flags) {
-  th_status status = push_reader(name, n->outcome.var, run, n, notice_drop, flags);
+  th_task task = reader_of(&n->outcome.var, name, run, n, notice_drop);
+  task.flags |= flags;
+  th_status status = th_push(&task);
   if (status == TH_OK) return TH_OK;
   th__service_cancel();
   th__free(n);
@@ -181,11 +182,13 @@ struct th_event {
   _Atomic int32_t refs;   /* the maker's and the task's */
   th__spin lock;          /* guards fd */
   int fd;                 /* -1 until asked for */
+  th_var *done;           /* written by the task; only where nobody but a waiter runs tasks */
 };
 
 static void event_unref(th_event *e) {
   if (th__fetch_sub(&e->refs, 1, TH__ACQ_REL) != 1) return;
   if (e->fd >= 0) close(e->fd);
+  th_var_release(e->done);
   th__free(e->outcome.text);
   th__free(e);
 }
@@ -210,6 +213,25 @@ static void event_drop(void *record) {
   event_unref(record);
 }
 
+/* Whether tasks run only while somebody waits: a waiter without a limit must then run them. */
+static bool only_waiters_run(void) {
+  const th_config *config = th__engine_config();
+  return config->workers == TH_NO_WORKERS ||
+         (config->engine != NULL && strncmp(config->engine, "shuffle:", 8) == 0);
+}
+
+static th_status event_push(th_event *e) {
+  th_task task = reader_of(&e->outcome.var, "event", event_run, e, event_drop);
+  task.flags |= TH_TASK_INLINE;
+  if (only_waiters_run()) {
+    e->done = th_var_new();
+    if (e->done == NULL) return TH_ENOMEM;
+    task.writes = &e->done;
+    task.n_writes = 1;
+  }
+  return th_push(&task);
+}
+
 th_event *th_event_new(const th_array *a) {
   if (a == NULL) {
     (void)no_array("th_event_new");
@@ -227,11 +249,10 @@ th_event *th_event_new(const th_array *a) {
     return e;
   }
   e->outcome.var = &a->storage->var;
-  if (push_reader("event", e->outcome.var, event_run, e, event_drop, TH_TASK_INLINE) != TH_OK) {
-    th__free(e);
-    return NULL;
-  }
-  return e;
+  if (event_push(e) == TH_OK) return e;
+  th_var_release(e->done);
+  th__free(e);
+  return NULL;
 }
 
 bool th_event_ready(const th_event *e) {
@@ -248,6 +269,7 @@ th_status th_event_status(const th_event *e) {
 th_status th_event_wait(th_event *e, int64_t timeout_ns) {
   if (e == NULL) return th__fail(TH_EINVAL, "th_event_wait: event is NULL");
   if (!th_event_ready(e)) TH_TRY(th__engine_ensure());
+  if (!th_event_ready(e) && timeout_ns < 0 && e->done != NULL) TH_TRY(th_wait_var(e->done));
   int64_t end = timeout_ns < 0 ? -1 : th__now_ns() + timeout_ns;
   while (!th_event_ready(e)) {
     int64_t left = end < 0 ? -1 : end - th__now_ns();
