@@ -31,9 +31,10 @@ static void async_finish(th__thread *self, th__task *task) {
   }
 }
 
-/* `pending` is 0 while a task runs; for async tasks the second of two arrivals finishes: body and token. */
+/* `pending` counts no predecessors while a task runs (TH__BIAS stays where there never was one); for async tasks the second of
+ * two arrivals finishes: body and token. */
 static bool second_arrival(th__task *task) {
-  return th__fetch_add(&task->pending, 1, TH__ACQ_REL) == 1;
+  return (th__fetch_add(&task->pending, 1, TH__ACQ_REL) & (TH__BIAS - 1)) == 1;
 }
 
 bool th__async_returned(th__thread *self, th__task *task, th__ref ref) {
