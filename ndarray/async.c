@@ -86,12 +86,12 @@ static th_status read_run(void *record, th_task_context *context) {
   if (n->outcome.status != TH_OK) return TH_OK; /* the failure is the array's, not this task's */
   th_layout compact = n->layout;
   th__layout_set_contiguous(&compact);
-  if (n->storage->data == NULL) { /* never written: any content will do */
+  const char *data = th__load(&n->storage->data, TH__ACQUIRE);
+  if (data == NULL) { /* never written: any content will do */
     memset(n->out, 0, (size_t)th__layout_bytes(&compact));
     return TH_OK;
   }
-  const char *first =
-      (const char *)n->storage->data + n->layout.offset * (int64_t)th_dtype_size(n->layout.dtype);
+  const char *first = data + n->layout.offset * (int64_t)th_dtype_size(n->layout.dtype);
   th__copy_elements(&n->layout, first, &compact, n->out);
   return TH_OK;
 }
