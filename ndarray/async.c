@@ -87,7 +87,8 @@ static th_status read_run(void *record, th_task_context *context) {
   th_layout compact = n->layout;
   th__layout_set_contiguous(&compact);
   const char *data = th__load(&n->storage->data, TH__ACQUIRE);
-  if (data == NULL) { /* never written: any content will do */
+  if (n->out == NULL) return TH_OK; /* no elements */
+  if (data == NULL) {               /* never written: any content will do */
     memset(n->out, 0, (size_t)th__layout_bytes(&compact));
     return TH_OK;
   }
