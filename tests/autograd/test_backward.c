@@ -1,0 +1,309 @@
+/* Walking back: order, accumulation, flags, failures, hooks, depth, threads. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <string.h>
+#include <uv.h>
+
+#include "autograd/tape.h"
+#include "engine/base/mem.h"
+#include "support/arrays.h"
+
+TestSuite(backward, .timeout = 60);
+
+static bool says(const char *part) { return strstr(th_last_error(), part) != NULL; }
+
+Test(backward, mean_sum_and_second_time) {
+  const double values[] = {1, 2, 3, 4};
+  th_array *a = th_from_host(values, TH_SHAPE(1, 4), TH_F64, th_cpu(0));
+  th_require_grad(a);
+  th_array *b = th_square(a), *c = th_multiply_scalar(b, 2);
+  th_array *d = th_mean(c, NULL, 0, false), *e = th_sum(c, NULL, 0, false);
+  cr_assert(eq(int, th_backward(d, TH_RETAIN_GRAPH), TH_OK));
+  cr_assert(eq(dbl, distance_to(th_grad(a), 1, 2, 3, 4), 0));
+  th_zero_grad(a);
+  cr_assert(zero(ptr, th_grad(a)));
+  cr_assert(eq(int, th_backward(e, 0), TH_OK));
+  cr_assert(eq(dbl, distance_to(th_grad(a), 4, 8, 12, 16), 0));
+  cr_assert(eq(int, th_backward(e, 0), TH_EINVAL));
+  cr_assert(says("TH_RETAIN_GRAPH"), "%s", th_last_error());
+  cr_assert(eq(int, th_backward(d, 0), TH_EINVAL), "d shares what the walk from e freed");
+  cr_assert(says("TH_RETAIN_GRAPH"), "%s", th_last_error());
+  cr_assert(eq(dbl, distance_to(th_grad(a), 4, 8, 12, 16), 0));
+  th_array *all[] = {a, b, c, d, e};
+  for (int i = 0; i < 5; i++) th_release(all[i]);
+}
+
+Test(backward, contributions_and_calls_add_up) {
+  th_array *x = leaf(3);
+  th_array *sum = th_add(x, x), *y = th_multiply(sum, x), *z = th_add(y, sum); /* 2 x^2 + 2 x */
+  cr_assert(eq(int, th_backward(z, TH_RETAIN_GRAPH), TH_OK));
+  cr_assert(eq(dbl, th_item(th_grad(x)), 14));
+  th_array *gradient = th_grad(x);
+  cr_assert(eq(int, th_backward(z, TH_RETAIN_GRAPH), TH_OK));
+  cr_assert(eq(dbl, th_item(th_grad(x)), 28));
+  cr_assert(eq(ptr, th_grad(x), gradient), "the gradient stays the same array");
+  th_release(x);
+  th_release(sum);
+  th_release(y);
+  th_release(z);
+}
+
+Test(backward, gradients_of_two_leaves_are_separate_arrays) {
+  th_array *x = vector(1, 2), *w = vector(3, 4), *start = vector(1, 1);
+  th_require_grad(x);
+  th_require_grad(w);
+  th_array *y = th_add(x, w);
+  cr_assert(eq(int, th_backward_from(y, start, 0), TH_OK));
+  cr_assert(not(th_array_shares(th_grad(x), th_grad(w))));
+  cr_assert(not(th_array_shares(th_grad(x), start)));
+  th_multiply_scalar_inplace(th_grad(x), 5);
+  cr_assert(eq(dbl, distance_to(th_grad(w), 1, 1), 0));
+  cr_assert(eq(dbl, distance_to(start, 1, 1), 0));
+  th_release(x);
+  th_release(w);
+  th_release(y);
+  th_release(start);
+}
+
+Test(backward, only_one_element_without_a_gradient_to_start_from) {
+  th_array *x = vector(1, 2, 3);
+  th_require_grad(x);
+  th_array *y = th_square(x), *start = vector(1, 10, 100), *bad = vector(1, 2);
+  cr_assert(eq(int, th_backward(y, 0), TH_ESHAPE));
+  cr_assert(says("th_backward_from") && says("(3"), "%s", th_last_error());
+  cr_assert(eq(int, th_backward_from(y, bad, 0), TH_ESHAPE));
+  cr_assert(eq(int, th_backward_from(y, start, 4), TH_EINVAL));
+  cr_assert(says("flags"), "%s", th_last_error());
+  cr_assert(eq(int, th_backward_from(y, start, 0), TH_OK));
+  cr_assert(eq(dbl, distance_to(th_grad(x), 2, 40, 600), 0));
+  th_array *single = vector(7);
+  th_require_grad(single);
+  th_array *one = th_square(single);
+  cr_assert(eq(int, th_backward(one, 0), TH_OK), "shape (1) is one element");
+  cr_assert(eq(dbl, distance_to(th_grad(single), 14), 0));
+  th_array *all[] = {x, y, start, bad, single, one};
+  for (int i = 0; i < 6; i++) th_release(all[i]);
+}
+
+Test(backward, leaf_itself) {
+  th_array *x = leaf(3);
+  cr_assert(eq(int, th_backward(x, 0), TH_OK));
+  cr_assert(eq(int, th_backward(x, 0), TH_OK));
+  cr_assert(eq(dbl, th_item(th_grad(x)), 2));
+  th_clear_error();
+  cr_assert(eq(int, th_backward(NULL, 0), TH_EINVAL));
+  th_release(x);
+}
+
+Test(backward, higher_derivatives) {
+  th_array *x = leaf(2);
+  th_array *square = th_square(x), *cube = th_multiply(square, x);
+  const double wanted[] = {12, 12, 6};
+  th_array *y = cube;
+  for (int order = 0; order < 3; order++) {
+    th_zero_grad(x);
+    cr_assert(eq(int, th_backward(y, TH_CREATE_GRAPH), TH_OK), "order %d: %s", order + 1,
+              th_last_error());
+    if (order > 0) th_release(y);
+    y = th_retain(th_grad(x));
+    cr_assert(eq(dbl, th_item(y), wanted[order]), "order %d: %g", order + 1, th_item(y));
+  }
+  th_release(y);
+  th_zero_grad(x);
+  th_array *e = th_exp(x), *s = th_sin(e);
+  cr_assert(eq(int, th_backward(s, TH_CREATE_GRAPH), TH_OK));
+  y = th_retain(th_grad(x));
+  th_zero_grad(x);
+  cr_assert(eq(int, th_backward(y, 0), TH_OK), "%s", th_last_error());
+  double ex = exp(2);
+  cr_assert(lt(dbl, fabs(th_item(th_grad(x)) - (cos(ex) * ex - sin(ex) * ex * ex)), 1e-11));
+  th_array *all[] = {x, square, cube, y, e, s};
+  for (int i = 0; i < 6; i++) th_release(all[i]);
+}
+
+typedef struct calls {
+  int n;
+  double sum[8];
+  th_array *of[8], *gradient[8];
+} calls;
+
+static void on_gradient(th_array *gradient, void *user) {
+  calls *c = user;
+  c->gradient[c->n] = th_retain(gradient);
+  c->n++;
+}
+
+Test(backward, hooks_run_after_the_last_contribution) {
+  th_array *x = leaf(2), *w = leaf(5);
+  calls seen = {0};
+  cr_assert(eq(int, th_on_grad(x, on_gradient, &seen), TH_OK));
+  cr_assert(eq(int, th_on_grad(w, on_gradient, &seen), TH_OK));
+  cr_assert(eq(int, th_on_grad(w, on_gradient, &seen), TH_OK));
+  /* w takes part only at the end, x early and late: w is complete first. */
+  th_array *a = th_square(x), *b = th_multiply(a, x), *c = th_multiply(b, w);
+  cr_assert(eq(int, th_backward(c, TH_RETAIN_GRAPH), TH_OK));
+  cr_assert(eq(int, seen.n, 3));
+  cr_assert(eq(ptr, seen.gradient[0], th_grad(w)));
+  cr_assert(eq(ptr, seen.gradient[1], th_grad(w)));
+  cr_assert(eq(ptr, seen.gradient[2], th_grad(x)));
+  cr_assert(eq(dbl, th_item(seen.gradient[2]), 60));
+  cr_assert(eq(int, th_backward(c, 0), TH_OK));
+  cr_assert(eq(int, seen.n, 6));
+  for (int i = 0; i < seen.n; i++) th_release(seen.gradient[i]);
+  th_array *all[] = {x, w, a, b, c};
+  for (int i = 0; i < 5; i++) th_release(all[i]);
+}
+
+Test(backward, long_chains_need_no_stack) {
+  enum { LENGTH = 100000 };
+  th_array *x = leaf(1), *y = th_retain(x);
+  for (int i = 0; i < LENGTH; i++) {
+    th_array *next = th_add_scalar(y, 1);
+    th_release(y);
+    y = next;
+  }
+  cr_assert(eq(int, th_backward(y, 0), TH_OK));
+  cr_assert(eq(dbl, th_item(th_grad(x)), 1));
+  th_release(y);
+  y = th_retain(x);
+  for (int i = 0; i < LENGTH; i++) {
+    th_array *next = th_multiply_scalar(y, 1);
+    th_release(y);
+    y = next;
+  }
+  th_release(y); /* frees a chain that was never walked */
+  th_release(x);
+}
+
+Test(backward, walked_graphs_give_their_memory_back) {
+  const int64_t n = 1 << 18;
+  th_array *x = th_ones(TH_SHAPE(n), TH_F64, th_cpu(0));
+  th_require_grad(x);
+  th_array *y = th_retain(x);
+  for (int i = 0; i < 8; i++) {
+    th_array *next = th_tanh(y);
+    th_release(y);
+    y = next;
+  }
+  th_array *sum = th_sum(y, NULL, 0, false);
+  th_release(y);
+  th_wait_all();
+  th_memory_info info;
+  cr_assert(eq(int, th_memory_get(th_cpu(0), &info), TH_OK));
+  cr_assert(ge(i64, info.live, 9 * 8 * n), "tanh keeps its result");
+  cr_assert(eq(int, th_backward(sum, 0), TH_OK));
+  th_wait_all();
+  cr_assert(eq(int, th_memory_get(th_cpu(0), &info), TH_OK));
+  cr_assert(le(i64, info.live, 2 * 8 * n + 65536), "x and its gradient: %lld",
+            (long long)info.live);
+  th_release(sum);
+  th_release(x);
+}
+
+enum { THREADS = 4, ROUNDS = 200 };
+
+static void walk_shared(void *arg) {
+  th_array *x = arg;
+  for (int i = 0; i < ROUNDS; i++) {
+    th_array *y = th_multiply_scalar(x, 2), *z = th_add(y, x);
+    th_backward(z, 0);
+    th_release(y);
+    th_release(z);
+  }
+}
+
+Test(backward, threads_may_share_leaves) {
+  th_array *x = leaf(1);
+  uv_thread_t threads[THREADS];
+  for (int i = 0; i < THREADS; i++) cr_assert(zero(uv_thread_create(&threads[i], walk_shared, x)));
+  for (int i = 0; i < THREADS; i++) uv_thread_join(&threads[i]);
+  cr_assert(eq(dbl, th_item(th_grad(x)), 3.0 * THREADS * ROUNDS));
+  th_release(x);
+}
+
+typedef struct shared_graph {
+  th_array *root;
+  _Atomic int succeeded;
+} shared_graph;
+
+static void walk_once(void *arg) {
+  shared_graph *g = arg;
+  if (th_backward(g->root, 0) == TH_OK) atomic_fetch_add(&g->succeeded, 1);
+}
+
+Test(backward, one_of_two_threads_gets_a_graph) {
+  for (int round = 0; round < 50; round++) {
+    th_array *x = leaf(1), *y = th_exp(x);
+    for (int i = 0; i < 20; i++) {
+      th_array *next = th_tanh(y);
+      th_release(y);
+      y = next;
+    }
+    shared_graph g = {.root = y};
+    uv_thread_t threads[2];
+    for (int i = 0; i < 2; i++) cr_assert(zero(uv_thread_create(&threads[i], walk_once, &g)));
+    for (int i = 0; i < 2; i++) uv_thread_join(&threads[i]);
+    cr_assert(le(int, g.succeeded, 1), "a graph was walked twice without TH_RETAIN_GRAPH");
+    th_release(x);
+    th_release(y);
+  }
+}
+
+static th_status run_copy(const th_kernel_args *k) {
+  th__copy_elements(&k->in[0], k->in_data[0], &k->out[0], k->out_data[0]);
+  return TH_OK;
+}
+static th_status vjp_bad_shape(const th_vjp *v) {
+  v->result[0] = th_reshape((th_array *)v->gradients[0], TH_SHAPE(1, -1));
+  return TH_OK;
+}
+static th_status vjp_fails(const th_vjp *v) { return th_op_refuse(TH_EKERNEL, "no luck today"); }
+static const th_op bad_shape = {.name = "bad_shape",
+                                .in = {1},
+                                .out = {1},
+                                .dtypes = TH_SINGLES,
+                                .infer = th__infer_same,
+                                .cpu = run_copy,
+                                .vjp = vjp_bad_shape};
+static const th_op bad_luck = {.name = "bad_luck",
+                               .in = {1},
+                               .out = {1},
+                               .dtypes = TH_SINGLES,
+                               .infer = th__infer_same,
+                               .cpu = run_copy,
+                               .vjp = vjp_fails};
+
+Test(backward, failing_gradients_are_named) {
+  th_array *x = vector(1, 2), *start = vector(1, 1);
+  th_require_grad(x);
+  th_array *y = TH_CALL(&bad_shape, NULL, x), *z = TH_CALL(&bad_luck, NULL, x);
+  cr_assert(eq(int, th_backward_from(y, start, 0), TH_ESHAPE));
+  cr_assert(says("bad_shape"), "%s", th_last_error());
+  cr_assert(eq(int, th_backward_from(z, start, 0), TH_EKERNEL));
+  cr_assert(says("bad_luck") && says("no luck today"), "%s", th_last_error());
+  cr_assert(zero(ptr, th_grad(x)));
+  th_release(x);
+  th_release(start);
+  th_release(y);
+  th_release(z);
+}
+
+Test(backward, same_bits_every_time) {
+  double first[6], again[6];
+  for (int round = 0; round < 5; round++) {
+    th_generator *g = th_generator_new(7);
+    th_array *x = th_normal(g, TH_SHAPE(2, 3), 0, 1, TH_F64, th_cpu(0));
+    th_array *w = th_normal(g, TH_SHAPE(3, 4), 0, 1, TH_F64, th_cpu(0));
+    th_require_grad(x);
+    th_scope scope = th_scope_begin();
+    th_array *y = th_matmul(x, w);
+    for (int i = 0; i < 5; i++) y = th_add(th_tanh(y), th_multiply(th_sigmoid(y), y));
+    cr_assert(eq(int, th_backward(th_sum(y, NULL, 0, false), 0), TH_OK));
+    cr_assert(eq(int, th_read(th_grad(x), round == 0 ? first : again, sizeof(first)), TH_OK));
+    cr_assert(round == 0 || memcmp(first, again, sizeof(first)) == 0, "round %d differs", round);
+    th_scope_end(scope);
+    th_release(x);
+    th_release(w);
+    th_generator_release(g);
+  }
+}
