@@ -1,0 +1,27 @@
+/* Scratch files for tests of readers and writers. */
+#ifndef THRUM_TESTS_SUPPORT_FILES_H
+#define THRUM_TESTS_SUPPORT_FILES_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Writes bytes to a new file, whose name goes to path. */
+static inline bool scratch_file(char path[64], const void *bytes, size_t n) {
+  snprintf(path, 64, "/tmp/thrum-test-XXXXXX");
+  int fd = mkstemp(path);
+  if (fd < 0) return false;
+  bool written = write(fd, bytes, n) == (ssize_t)n;
+  return close(fd) == 0 && written;
+}
+
+/* Path of a file of the real data sets, or NULL when TH_TEST_DATA does not name their folder. */
+static inline const char *real_file(char path[512], const char *name) {
+  const char *folder = getenv("TH_TEST_DATA");
+  if (folder == NULL || *folder == '\0') return NULL;
+  snprintf(path, 512, "%s/%s", folder, name);
+  return access(path, R_OK) == 0 ? path : NULL;
+}
+
+#endif
