@@ -27,7 +27,31 @@ static th__spin *node_lock(const th_array *a) {
   return &node_locks[((uintptr_t)a >> 6) % N_NODE_LOCKS];
 }
 
+/* While a body runs on a thread that was doing something else, the thread records, and knows nothing of a call that the
+ * submission below it interrupted. Both live in one word: blocks are aligned, the lowest bit is free. */
+static void *put_aside(void) {
+  void *saved = (void *)((uintptr_t)pending | paused);
+  paused = false;
+  pending = NULL;
+  return saved;
+}
+
+static void put_back(void *saved) {
+  paused = ((uintptr_t)saved & 1) != 0;
+  pending = (before_copies *)((uintptr_t)saved & ~(uintptr_t)1);
+}
+
+/* Before the first change of what put_aside() keeps. */
+static th_status watch_switches(void) {
+  static _Atomic bool watching; /* relaxed: registering twice is fine */
+  if (th__load(&watching, TH__RELAXED)) return TH_OK;
+  TH_TRY(th__engine_on_switch(put_aside, put_back));
+  th__store(&watching, true, TH__RELAXED);
+  return TH_OK;
+}
+
 bool th__tape_recording(bool on) {
+  (void)watch_switches(); /* fails only when more floors than we have register */
   bool old = !paused;
   paused = !on;
   return old;
@@ -374,6 +398,7 @@ th_status th_require_grad(th_array *a) {
     return th__fail(TH_EINVAL, "require_grad: the array was computed from arrays that require "
                                "gradients; only leaves can be marked, see th_detach()");
   }
+  TH_TRY(watch_switches());
   install();
   th__record *r = new_record(NULL, 0, 1);
   if (r == NULL) return TH_ENOMEM;
