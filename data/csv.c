@@ -163,13 +163,15 @@ static th_status push(reader *r, const char *text, int64_t column) {
 
 /* --- lines --- */
 
-/* Takes the bytes of one field into text. Fields end at a comma, a blank or the end of the line. */
-static th_status take_field(reader *r, char text[LONGEST_NUMBER + 1]) {
+/* Takes the bytes of one field into text, or its beginning when it is overlong. Fields end at a comma, a blank or the end
+ * of the line. */
+static th_status take_field(reader *r, char text[LONGEST_NUMBER + 1], bool *overlong) {
   int64_t column = r->column;
   int n = 0, c;
+  *overlong = false;
   while (c = peek(r), !is_line_end(c) && c != ',' && !is_blank(c)) {
     if (c == 0) return fail_at(r, r->column, "NUL byte");
-    if (n == LONGEST_NUMBER) return fail_at(r, column, "field of more than 255 characters");
+    if ((*overlong = n == LONGEST_NUMBER)) break;
     text[n++] = (char)c;
     take(r);
   }
@@ -200,11 +202,12 @@ static th_status read_row(reader *r, bool names) {
       int c = peek(r);
       if (c == '"' || c == '\'' || c == '#' || c == '_') return skip_line(r);
     }
-    TH_TRY(take_field(r, text));
-    bool integer;
-    if (names && k == 0 && is_letter(text[0]) && !is_number(text, &integer)) {
+    bool integer, overlong;
+    TH_TRY(take_field(r, text, &overlong));
+    if (names && k == 0 && is_letter(text[0]) && (overlong || !is_number(text, &integer))) {
       return skip_line(r);
     }
+    if (overlong) return fail_at(r, column, "field of more than 255 characters");
     if (r->rows > 0 && k >= r->columns) return fail_at(r, column, "more fields than the first row");
     TH_TRY(push(r, text, column));
     skip_blanks(r);

@@ -97,7 +97,7 @@ Test(backward, leaf_itself) {
 
 Test(backward, higher_derivatives) {
   th_array *x = leaf(2);
-  th_array *square = th_square(x), *cube = th_multiply(square, x);
+  th_array *square = th_multiply(x, x), *cube = th_multiply(square, x);
   const double wanted[] = {12, 12, 6};
   th_array *y = cube;
   for (int order = 0; order < 3; order++) {
