@@ -170,6 +170,7 @@ th_status th__submit(const th_task *t, uint32_t how, th__ref *out) {
   th__ref ref = th__task_ref(r);
   if (out != NULL) *out = ref;
   uint32_t made = enter(self, r);
+  if (made == 0) th__store(&r->pending, 0, TH__RELAXED); /* async tasks count on from 0 */
   /* acq_rel: what the last predecessor did is visible to whoever runs the task. */
   if (made == 0 || th__fetch_sub(&r->pending, TH__BIAS - made, TH__ACQ_REL) == TH__BIAS - made)
     start_ready(self, r);

@@ -1,0 +1,103 @@
+/* Owns the small tasks of engine tests. */
+#include "tests/support/tasks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/base/thread.h"
+
+void tasks_init(const char *engine, int workers, int64_t max_ops) {
+  th_config c = {.size = sizeof c, .engine = engine, .workers = workers, .max_ops = max_ops};
+  if (th_init(&c) != TH_OK) {
+    fprintf(stderr, "tasks_init: %s\n", th_last_error());
+    abort();
+  }
+}
+
+static th_status push(const char *name, th_task_fn run, const void *arg, size_t size, th_var *reads,
+                      th_var *writes, int priority) {
+  th_task t = {.name = name,
+               .run = run,
+               .arg = arg,
+               .arg_size = size,
+               .priority = priority,
+               .reads = &reads,
+               .n_reads = reads != NULL,
+               .writes = &writes,
+               .n_writes = writes != NULL};
+  return th_push(&t);
+}
+
+static th_status nop_run(void *arg, th_task_context *context) { return TH_OK; }
+
+th_status push_nop(th_var *reads, th_var *writes) {
+  return push("nop", nop_run, NULL, 0, reads, writes, 0);
+}
+
+static th_status sleep_run(void *arg, th_task_context *context) {
+  th__sleep_ns((int64_t) * (int *)arg * 1000000);
+  return TH_OK;
+}
+
+th_status push_sleep(int ms, th_var *reads, th_var *writes) {
+  return push("sleep", sleep_run, &ms, sizeof ms, reads, writes, 0);
+}
+
+typedef struct log_arg {
+  task_log *log;
+  int entry;
+} log_arg;
+
+static th_status log_run(void *arg, th_task_context *context) {
+  log_arg *a = arg;
+  a->log->entries[th__fetch_add(&a->log->count, 1, TH__RELAXED)] = a->entry;
+  return TH_OK;
+}
+
+th_status push_log(task_log *log, int entry, th_var *reads, th_var *writes, int priority) {
+  log_arg a = {log, entry};
+  return push("log", log_run, &a, sizeof a, reads, writes, priority);
+}
+
+static th_status fail_run(void *arg, th_task_context *context) {
+  return th_context_fail(context, TH_EKERNEL, "%s", *(const char **)arg);
+}
+
+th_status push_fail(const char *name, const char *text, th_var *reads, th_var *writes) {
+  return push(name, fail_run, &text, sizeof text, reads, writes, 0);
+}
+
+typedef struct add_arg {
+  _Atomic int *target;
+  int n;
+} add_arg;
+
+static th_status add_run(void *arg, th_task_context *context) {
+  add_arg *a = arg;
+  th__fetch_add(a->target, a->n, TH__RELAXED);
+  return TH_OK;
+}
+
+th_status push_add(_Atomic int *target, int n, th_var *reads, th_var *writes) {
+  add_arg a = {target, n};
+  return push("add", add_run, &a, sizeof a, reads, writes, 0);
+}
+
+static th_status gate_run(void *arg, th_task_context *context) {
+  _Atomic int *gate = *(_Atomic int **)arg;
+  while (th__load(gate, TH__ACQUIRE) == 0) th__sleep_ns(100000);
+  return TH_OK;
+}
+
+th_status push_gate(_Atomic int *gate, th_var *writes) {
+  return push("gate", gate_run, &gate, sizeof gate, NULL, writes, 0);
+}
+
+int64_t resident_kib(void) {
+  long total = 0, resident = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (f == NULL) return -1;
+  if (fscanf(f, "%ld %ld", &total, &resident) != 2) resident = -1;
+  fclose(f);
+  return (int64_t)resident * 4;
+}

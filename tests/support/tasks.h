@@ -1,0 +1,28 @@
+/* Small tasks for engine tests: sleep, append to a log, fail, count. */
+#ifndef THRUM_TESTS_SUPPORT_TASKS_H
+#define THRUM_TESTS_SUPPORT_TASKS_H
+
+#include "engine/base/atomic.h"
+#include "thrum/engine.h"
+
+/* A log that many tasks append to. */
+typedef struct task_log {
+  _Atomic int count;
+  int entries[100000];
+} task_log;
+
+/* Starts the engine for a test; fails the process if it cannot. workers: TH_NO_WORKERS, 0 = default. */
+void tasks_init(const char *engine, int workers, int64_t max_ops);
+
+/* Each pushes one task; reads and writes may be NULL. They return what th_push() returned. */
+th_status push_nop(th_var *reads, th_var *writes);
+th_status push_sleep(int ms, th_var *reads, th_var *writes);
+th_status push_log(task_log *log, int entry, th_var *reads, th_var *writes, int priority);
+th_status push_fail(const char *name, const char *text, th_var *reads, th_var *writes);
+th_status push_add(_Atomic int *target, int n, th_var *reads, th_var *writes);
+/* A task that runs until *gate is not 0. */
+th_status push_gate(_Atomic int *gate, th_var *writes);
+
+int64_t resident_kib(void); /* memory of this process */
+
+#endif
