@@ -30,6 +30,7 @@
 #define PAGE_BYTES  ((size_t)4096)
 #define PAGED_FROM  65536 /* blocks from this size on are aligned to pages */
 #define STEAL_COUNT 32    /* blocks moved between shards at once */
+#define ALWAYS_KEPT (INT64_C(64) << 20)
 
 /* A cached block; the rest of it is poisoned. */
 struct th__pool_block {
@@ -315,7 +316,17 @@ static th_status refuse(th__pool *pool, int64_t bytes) {
                   pool->name, (long long)bytes, (long long)m.live, (long long)m.limit);
 }
 
+/* Sizes that never come again must not pile up until the limit: what is cached stays below what was once live, plus some. */
+static void bound_cache(th__pool *pool, int c, int64_t size) {
+  int64_t peak = th__load(&pool->peak, TH__RELAXED);
+  int64_t live = th__load(&pool->live, TH__RELAXED) + size;
+  int64_t most = 2 * (live > peak ? live : peak) + ALWAYS_KEPT;
+  int64_t above = th__load(&pool->held, TH__RELAXED) + size - most;
+  if (above > 0) make_room(pool, c, above);
+}
+
 static void *take_missing(th__pool *pool, int c, int64_t size) {
+  bound_cache(pool, c, size);
   if (!reserve_hard(pool, c, size)) return NULL;
   void *block = take_new(pool, c, size);
   if (!block) {

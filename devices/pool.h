@@ -13,7 +13,8 @@ typedef struct th__pool_source {
 } th__pool_source;
 
 /* Blocks of up to 4 KiB are carved from slabs and kept in lists per group of threads (shard); larger ones are taken from the
- * source one by one and kept in one list per class. Classes: every 64 bytes up to 2 KiB, then 16 per doubling. */
+ * source one by one and kept in one list per class. Classes: every 64 bytes up to 2 KiB, then 16 per doubling. A pool holds at
+ * most twice its peak and 64 MiB. */
 #define TH__POOL_SHARDS  8
 #define TH__POOL_SMALL   48  /* classes of at most 4 KiB */
 #define TH__POOL_CLASSES 592 /* all; the last ends at 64 TiB */

@@ -3,6 +3,7 @@
 #include <criterion/new/assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "devices/cpu/cpu.h"
@@ -139,6 +140,33 @@ Test(cpu, a_block_may_outlive_the_engine) {
   ops->free(state, a, 1000);
   cr_assert(eq(int, th_init(NULL), TH_OK));
   cr_assert(eq(i64, figures(0).live, 0));
+}
+
+/* In the child of a fork; 0 when all went well. */
+static int child_of_fork(const th__device_ops *ops, void *state, void *block) {
+  th_memory_info m;
+  if (th_memory_get(th_cpu(0), &m) != TH_EFORK) return 1;
+  ops->free(state, block, 100000);
+  if (th_reset_after_fork() != TH_OK) return 2;
+  if (th_memory_get(th_cpu(0), &m) != TH_OK || m.live != 0) return 3;
+  if (m.limit != 1 << 20 || th_device_count(TH_CPU) != 1) return 4;
+  return th_shutdown() == TH_OK ? 0 : 5;
+}
+
+/* Without workers: the thread sanitizer allows no new threads in the child. */
+Test(cpu, memory_survives_a_fork) {
+  th_config config = {.size = sizeof config, .workers = TH_NO_WORKERS, .memory_limit = 1 << 20};
+  cr_assert(eq(int, th_init(&config), TH_OK));
+  const th__device_ops *ops;
+  void *state = open_state(0, &ops), *block = NULL;
+  cr_assert(eq(int, ops->alloc(state, 100000, &block), TH_OK));
+  pid_t pid = fork();
+  if (pid == 0) _exit(child_of_fork(ops, state, block));
+  int status = -1;
+  cr_assert(eq(int, waitpid(pid, &status, 0), pid));
+  cr_assert(eq(int, status, 0));
+  cr_assert(gt(i64, figures(0).live, 0));
+  ops->free(state, block, 100000);
 }
 
 /* ---- dividing the host ---- */

@@ -229,6 +229,18 @@ Test(pool, room_is_made_by_as_few_blocks_as_needed) {
   th__pool_free(&pool, other, 900000);
 }
 
+Test(pool, sizes_that_never_come_again_do_not_pile_up) {
+  open_pool(NO_LIMIT);
+  int64_t asked = 0;
+  for (int64_t bytes = 1 << 20; bytes < INT64_C(256) << 20; bytes += bytes / 12) {
+    th__pool_free(&pool, take(bytes), bytes);
+    asked += bytes;
+    th_memory_info m = figures();
+    cr_assert(le(i64, m.live + m.cached, 2 * m.peak + (64 << 20)), "%lld", (long long)bytes);
+  }
+  cr_assert(gt(i64, asked, INT64_C(2) << 30));
+}
+
 Test(pool, a_lower_limit_gives_back_the_cache) {
   open_pool(NO_LIMIT);
   void *a = take(1 << 20), *b = take(1 << 20), *c = NULL;
