@@ -9,6 +9,7 @@
 #include "devices/cpu/cpu.h"
 #include "engine/base/cgroup.h"
 #include "engine/base/error.h"
+#include "engine/base/mem.h"
 #include "engine/base/thread.h"
 #include "engine/engine.h"
 
@@ -140,6 +141,27 @@ Test(cpu, a_block_may_outlive_the_engine) {
   ops->free(state, a, 1000);
   cr_assert(eq(int, th_init(NULL), TH_OK));
   cr_assert(eq(i64, figures(0).live, 0));
+}
+
+/* Opening the device takes host memory, too: each refusal is told, and the next try works. */
+Test(cpu, starting_survives_every_failing_allocation) {
+  int refused = 0;
+  for (int n = 0; n < 40; n++) {
+    th_config config = {.size = sizeof config, .workers = 2};
+    th_memory_info m;
+    th__mem_fail_after(n);
+    th_status s = th_init(&config);
+    if (s == TH_OK) s = th_memory_get(th_cpu(0), &m);
+    th__mem_fail_after(-1);
+    cr_assert(s == TH_OK || s == TH_ENOMEM, "after %d: %s", n, th_last_error());
+    refused += s == TH_ENOMEM;
+    th_shutdown();
+    cr_assert(eq(int, th_init(&config), TH_OK), "after %d: %s", n, th_last_error());
+    cr_assert(eq(int, th_memory_get(th_cpu(0), &m), TH_OK), "after %d: %s", n, th_last_error());
+    cr_assert(eq(int, th_shutdown(), TH_OK));
+  }
+  cr_assert(gt(int, refused, 0));
+  cr_assert(lt(int, refused, 40));
 }
 
 /* In the child of a fork; 0 when all went well. */
