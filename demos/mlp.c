@@ -1,0 +1,155 @@
+/* Trains a small network on handwritten digits. Every array call returns at once and the engine runs what it can side
+ * by side, the loader's gathering of the next batches included; the program only waits at the end of an epoch. */
+#include <math.h>
+#include <string.h>
+
+#include "common/data.h"
+#include "common/demo.h"
+
+enum { MAX_LAYERS = 3 };
+
+typedef struct network {
+  int layers;
+  th_array *params[2 * MAX_LAYERS]; /* weight, bias of each layer */
+} network;
+
+/* Gaussian weights of variance 2 / inputs before a relu (He et al. 2015), 1 / inputs in the last layer; zero biases. */
+static network make_network(int64_t inputs, uint64_t seed) {
+  const int64_t small[] = {64, 128, 10}, large[] = {784, 256, 128, 10};
+  const int64_t *sizes = inputs == 64 ? small : large;
+  network net = {.layers = inputs == 64 ? 2 : 3};
+  th_generator *g = th_generator_new(seed);
+  for (int i = 0; i < net.layers; i++) {
+    double sd = sqrt((i + 1 < net.layers ? 2.0 : 1.0) / (double)sizes[i]);
+    net.params[2 * i] =
+        DEMO_MAKE(th_normal(g, TH_SHAPE(sizes[i], sizes[i + 1]), 0, sd, TH_F32, th_cpu(0)));
+    net.params[2 * i + 1] = DEMO_MAKE(th_zeros(TH_SHAPE(sizes[i + 1]), TH_F32, th_cpu(0)));
+  }
+  for (int i = 0; i < 2 * net.layers; i++) DEMO_TRY(th_require_grad(net.params[i]));
+  th_generator_release(g);
+  return net;
+}
+
+/* Intermediate results belong to the caller's scope. */
+static th_array *forward(const network *net, th_array *x) {
+  for (int i = 0; i < net->layers; i++) {
+    x = th_linear(x, net->params[2 * i], net->params[2 * i + 1]);
+    if (i + 1 < net->layers) x = th_relu(x);
+  }
+  return x;
+}
+
+static double accuracy(const network *net, th_array *images, th_array *labels) {
+  bool was = th_grad_mode(false);
+  th_scope scope = th_scope_begin();
+  th_array *hit = th_equal(th_argmax(forward(net, images), 1, false), labels);
+  double value = demo_item(DEMO_MAKE(th_mean(th_astype(hit, TH_F32), NULL, 0, false)));
+  th_scope_end(scope);
+  th_grad_mode(was);
+  return value;
+}
+
+/* One pass over the training set; returns the mean loss. Nothing in the loop waits: even the sum of the losses is an
+ * array, read once at the end. */
+static double train_epoch(const network *net, th_loader *loader, th_optimizer *optimizer,
+                          int64_t images, const char *label) {
+  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, th_cpu(0)));
+  int64_t rows;
+  long done = 0;
+  do {
+    th_scope scope = th_scope_begin();
+    th_array *batch[2];
+    rows = th_loader_next(loader, batch);
+    if (rows < 0) demo_die("th_loader_next: %s", th_last_error());
+    if (rows > 0) {
+      th_array *loss = DEMO_MAKE(th_cross_entropy(forward(net, batch[0]), batch[1]));
+      DEMO_TRY(th_backward(loss, 0));
+      DEMO_TRY(th_optimizer_step(optimizer));
+      th_optimizer_zero_grad(optimizer);
+      th_array *weighted = th_multiply_scalar(th_detach(loss), (double)rows);
+      DEMO_TRY(th_add_inplace(sum, DEMO_MAKE(weighted)));
+      demo_progress(label, ++done, (long)th_loader_batches(loader));
+    }
+    th_scope_end(scope);
+  } while (rows > 0);
+  demo_progress_clear();
+  double mean = demo_item(sum) / (double)images;
+  th_release(sum);
+  return mean;
+}
+
+static void check_trace_path(const char *path) {
+  FILE *file = fopen(path, "ab");
+  if (!file) demo_die("--trace: cannot write '%s'", path);
+  fclose(file);
+}
+
+int main(int argc, char **argv) {
+  const char *data = NULL, *trace = "trace.json";
+  long epochs = 20, batch = 64, seed = 1, size = 8;
+  double lr = 0.1, momentum = 0.9;
+  bool quiet = false, table = false;
+  const demo_option options[] = {
+      {"data", "directory with optdigits.{tra,hol,tes} or t10k-*-ubyte.gz; else drawn digits",
+       .text = &data},
+      {"size", "8 or 28: pixels per side of drawn digits", .integer = &size},
+      {"epochs", "passes over the training set", .integer = &epochs},
+      {"batch", "images per step", .integer = &batch},
+      {"lr", "learning rate", .number = &lr},
+      {"momentum", "momentum", .number = &momentum},
+      {"seed", "of the weights, the shuffling and the drawn digits", .integer = &seed},
+      {"trace", "where to write the trace of the last epoch; '' = nowhere", .text = &trace},
+      {"table", "print where the time of the last epoch went", .flag = &table},
+      {"quiet", "no line per epoch", .flag = &quiet},
+  };
+  DEMO_OPTIONS(argc, argv, "Trains a network to read digits: 64-128-10, or 784-256-128-10.",
+               options);
+  if (epochs < 1 || batch < 1) demo_die("--epochs and --batch must be at least 1");
+  if (size != 8 && size != 28) demo_die("--size must be 8 or 28");
+  if (*trace) check_trace_path(trace);
+
+  data_set set = data_open(data, (int)size, (uint64_t)seed);
+  int64_t inputs = th_array_shape(set.train_images)[1];
+  int64_t count = th_array_shape(set.train_images)[0];
+  network net = make_network(inputs, (uint64_t)seed);
+  printf("%s: %lld training images, %lld test images, %lld pixels each\n", set.name,
+         (long long)count, (long long)th_array_shape(set.test_images)[0], (long long)inputs);
+  th_optimizer *optimizer = th_sgd(net.params, 2 * net.layers, lr, momentum, 0, false);
+  th_loader *loader = th_loader_new(
+      TH_ARRAYS(set.train_images, set.train_labels),
+      &(th_loader_options){.batch = batch, .shuffle = true, .prefetch = 4, .seed = (uint64_t)seed});
+  if (!optimizer || !loader) demo_die("%s", th_last_error());
+
+  double result = 0, training = 0;
+  for (long epoch = 1; epoch <= epochs; epoch++) {
+    char label[32];
+    snprintf(label, sizeof label, "epoch %2ld", epoch);
+    bool traced = epoch == epochs && (*trace || table);
+    if (traced) DEMO_TRY(th_profile_start(TH_PROFILE_ALL));
+    double start = demo_seconds();
+    double loss = train_epoch(&net, loader, optimizer, count, quiet ? "training" : label);
+    double seconds = demo_seconds() - start;
+    training += seconds;
+    if (traced) DEMO_TRY(th_profile_stop(*trace ? trace : NULL));
+    result = accuracy(&net, set.test_images, set.test_labels);
+    if (quiet) continue;
+    printf("%s  loss %.4f  test accuracy %.4f  %8.0f images/s\n", label, loss, result,
+           (double)count / seconds);
+    fflush(stdout);
+  }
+  printf("trained %ld epochs in %.2f s, %.0f images/s\n", epochs, training,
+         (double)(count * epochs) / training);
+  if (table) DEMO_TRY(th_profile_table(stdout));
+  if (*trace) {
+    printf("trace of the last epoch: %s (open it in ui.perfetto.dev or chrome://tracing)\n", trace);
+  }
+
+  th_loader_release(loader);
+  th_optimizer_release(optimizer);
+  for (int i = 0; i < 2 * net.layers; i++) th_release(net.params[i]);
+  data_close(&set);
+  DEMO_TRY(th_shutdown());
+  if (result < set.gate) fprintf(stderr, "below the expected %.3f\n", set.gate);
+  printf("test accuracy %.4f\n", result);
+  return result >= set.gate ? 0 : 1;
+}
