@@ -52,7 +52,8 @@ static uint32_t enter(th__thread *self, th__task *task) {
   size_t n = task->n_vars;
   const th__access *vars = th__task_vars(task);
   for (size_t i = 0; i < n; i++) th__spin_lock(&TH__ACCESS_VAR(vars[i])->lock);
-  th__store(&task->sequence, th__fetch_add(&th__the.sequence, 1, TH__RELAXED) + 1, TH__RELAXED);
+  self->last_sequence = th__fetch_add(&th__the.sequence, 1, TH__RELAXED) + 1;
+  th__store(&task->sequence, self->last_sequence, TH__RELAXED);
   uint32_t made = 0;
   for (size_t i = 0; i < n; i++)
     made += th__var_enter(self, TH__ACCESS_VAR(vars[i]), task, vars[i] & TH__ACCESS_WRITE);
@@ -191,4 +192,10 @@ th_status th_push_try(const th_task *task) {
 th_status th_push_async(const th_task *task) {
   if (task == NULL) return th__fail(TH_EINVAL, "push_async: task is NULL");
   return th__submit(task, TH__SUBMIT_ASYNC, NULL);
+}
+
+uint64_t th__last_sequence(uint64_t *count) {
+  th__thread *self = th__engine_ensure() == TH_OK ? th__self() : NULL;
+  *count = self ? th__load(&self->submitted, TH__RELAXED) : 0;
+  return self ? self->last_sequence : 0;
 }
