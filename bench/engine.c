@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/bench.h"
-#include "engine/graph.h"
+#include "common/engine_graph.h"
 
 enum { MAX_REPETITIONS = 101 };
 

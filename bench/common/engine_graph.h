@@ -1,6 +1,6 @@
 /* The graphs of the engine benchmark, the same for every implementation, and the implementations. */
-#ifndef THRUM_BENCH_ENGINE_GRAPH_H
-#define THRUM_BENCH_ENGINE_GRAPH_H
+#ifndef THRUM_BENCH_COMMON_ENGINE_GRAPH_H
+#define THRUM_BENCH_COMMON_ENGINE_GRAPH_H
 
 #include <stdint.h>
 

@@ -6,7 +6,7 @@
 
 #include <thrum/thrum.h>
 
-#include "engine/graph.h"
+#include "common/engine_graph.h"
 
 static th_var **vars;
 static long n_vars;

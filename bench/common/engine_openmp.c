@@ -1,6 +1,6 @@
 /* The benchmark's graphs as OpenMP tasks. Independent operations need no depend clause in OpenMP, which is its fastest
  * form, so they have none. The creating thread runs tasks, too, and counts. */
-#include "engine/graph.h"
+#include "common/engine_graph.h"
 
 static int threads;
 static char vars[GRAPH_VARIABLES];
