@@ -49,7 +49,7 @@ static void overflow(void) {
     const row *r = &rows[i];
     double first = compute(r, th_cpu(0)), second = compute(r, th_cpu(1));
     demo_check(same(first, r->wanted) && same(second, r->wanted), "%-4s %13.10g %c %-3g = %.10g",
-               th_dtype_name(r->type), r->start, r->op, r->by, first);
+               th_dtype_name(r->type), r->start, r->op, r->by, isnan(first) ? (double)NAN : first);
   }
   th_array *x = DEMO_MAKE(th_from_host(&i64_max, TH_SHAPE(1), TH_I64, th_cpu(0)));
   DEMO_TRY(th_add_scalar_inplace(x, 1));
