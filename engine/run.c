@@ -129,7 +129,8 @@ static void hand_on(th__thread *self, th__task *task, th__ref keep, th__task **n
     *next = task;
     return;
   }
-  if (keep != 0 && th__task_ref(task) == keep) { /* the caller claims it right away */
+  bool claimable = device->lanes == NULL || th__the.mode == TH__MODE_SERIAL;
+  if (keep != 0 && claimable && th__task_ref(task) == keep) { /* the caller claims it right away */
     if (th__trace_on(TH_PROFILE_OPS)) th__task_stamps(task)->ready = th__ticks();
     th__fetch_add(&task->claim, TH__READY - TH__PENDING, TH__ACQ_REL);
     return;

@@ -142,7 +142,8 @@ th_status th__wait_flag_at(th_var *v, _Atomic uint32_t *flag, const char *where)
   th__ref target = v->last_writer;
   th__spin_unlock(&v->lock);
   if (th__load(flag, TH__ACQUIRE) != 0 || th__ref_finished(target)) return TH_OK;
-  if (self->issuing > 0) return th__fail(TH_EDEADLK, "%s: inside the body of a task on a lane", where);
+  if (self->issuing > 0)
+    return th__fail(TH_EDEADLK, "%s: inside the body of a task on a lane", where);
   int64_t began = th__now_ns(), ns = PARK_FIRST_NS;
   uint64_t begin = th__trace_on(TH_PROFILE_WAITS) ? th__ticks() : 0;
   uint64_t outer = th__load(&self->waiting_for, TH__RELAXED);
@@ -191,7 +192,7 @@ static void wait_records(th__thread *self, int device) {
       if ((word & 0xff) == TH__FREE) break;
       if (th__load(&t->sequence, TH__RELAXED) > last) break;
       if (device >= 0 && th__load(&t->device, TH__RELAXED) != device) break;
-      help_all(self);
+      if (device < 0) help_all(self); /* else: only what the device's tasks depend on */
       if (device < 0 && th__in_flight() == 0) return;
       if (th__ref_finished(TH__REF(word >> 32, s))) continue;
       th__wait_ref(self, TH__REF(word >> 32, s), -1, true);
@@ -207,7 +208,7 @@ static th_status wait_many(const char *where, int device) {
   if (th__in_flight() == 0) return TH_OK;
   int64_t began = th__now_ns();
   uint64_t begin = th__trace_on(TH_PROFILE_WAITS) ? th__ticks() : 0;
-  help_all(self);
+  if (device < 0) help_all(self);
   if (th__in_flight() != 0) wait_records(self, device);
   count_wait(where, begin, began);
   return TH_OK;
@@ -216,8 +217,11 @@ static th_status wait_many(const char *where, int device) {
 th_status th_wait_all(void) {
   TH_TRY(th__engine_ensure());
   TH_TRY(wait_many("th_wait_all", -1));
-  int64_t most = th__the.config.max_ops > 0 ? th__the.config.max_ops : 8192;
-  th__slots_trim((uint32_t)(most + 8192 < TH__SLOTS ? most + 8192 : TH__SLOTS));
+  int64_t keep = (th__the.config.max_ops > 0 ? th__the.config.max_ops : 8192) + 8192;
+  if (keep < th__slots_used()) {
+    th__slots_flush(th__self()); /* what this thread keeps aside may be the last of a chunk */
+    th__slots_trim((uint32_t)keep);
+  }
   th__devices_trim();
   return th__failures_collect();
 }
