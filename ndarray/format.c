@@ -71,14 +71,18 @@ static int text_positional(const decimal *d, char *out, int *point) {
   return (int)(at - out);
 }
 
-static int text_scientific(const th__format *f, const decimal *d, char *out, int *point) {
-  char *at = out;
-  if (d->negative) *at++ = '-';
-  *at++ = d->digits[0];
+/* All values shown together get the same number of digits: exact ones, not zeros, beyond the shortest. */
+static int text_scientific(const th__format *f, double value, char *out, int *point) {
+  char text[TH__ELEMENT_TEXT], *at = out;
+  decimal d;
+  snprintf(text, sizeof text, "%.*e", f->precision, value);
+  decimal_read(text, &d);
+  if (d.negative) *at++ = '-';
+  *at++ = d.digits[0];
   *point = (int)(at - out);
   *at++ = '.';
-  for (int i = 1; i <= f->precision || i < d->n; i++) *at++ = i < d->n ? d->digits[i] : '0';
-  at += snprintf(at, 8, "e%c%0*d", d->exponent < 0 ? '-' : '+', f->exponent, abs(d->exponent));
+  for (int i = 1; i <= f->precision; i++) *at++ = i < d.n ? d.digits[i] : '0';
+  at += snprintf(at, 8, "e%c%0*d", d.exponent < 0 ? '-' : '+', f->exponent, abs(d.exponent));
   return (int)(at - out);
 }
 
@@ -166,8 +170,9 @@ static int text_float(const th__format *f, double value, char *out, int *point) 
     *point = n - f->right - 1;
     return n;
   }
-  decimal_make(f->dtype, value, f->scientific, &d);
-  return f->scientific ? text_scientific(f, &d, out, point) : text_positional(&d, out, point);
+  if (f->scientific) return text_scientific(f, value, out, point);
+  decimal_make(f->dtype, value, false, &d);
+  return text_positional(&d, out, point);
 }
 
 int th__format_element(const th__format *f, const void *element, char out[TH__ELEMENT_TEXT]) {
