@@ -47,11 +47,14 @@ th_status th__infer_inplace(th_infer *io, const void *params) {
 
 th_array *th__sum_to(const th_array *g, const th_layout *shape) {
   if (!g) return NULL;
-  if (th__layout_same_shape(&g->layout, shape)) return th_retain((th_array *)g);
   int axes[TH_MAX_DIMS], n_axes = 0, grown = g->layout.ndim - shape->ndim;
   for (int d = 0; d < g->layout.ndim; d++)
     if (d < grown || shape->shape[d - grown] != g->layout.shape[d]) axes[n_axes++] = d;
+  /* A reference taken while scopes are suspended goes to the open one on resuming, as a made array does. */
   th_scope scope = th__scope_suspend();
+  if (th__layout_same_shape(&g->layout, shape)) {
+    return th__scope_resume(scope, th_retain((th_array *)g));
+  }
   th_array *sum = n_axes ? th_sum(g, axes, n_axes, false) : th_retain((th_array *)g);
   th_array *result = th_reshape(sum, shape->shape, shape->ndim);
   th_release(sum);
