@@ -8,7 +8,7 @@
 #include "engine/base/mem.h"
 #include "support/arrays.h"
 
-TestSuite(backward, .timeout = 60);
+TestSuite(backward, .timeout = 60, .fini = stop_engine);
 
 static bool says(const char *part) { return strstr(th_last_error(), part) != NULL; }
 

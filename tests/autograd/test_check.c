@@ -6,7 +6,7 @@
 #include "autograd/tape.h"
 #include "support/arrays.h"
 
-TestSuite(check, .timeout = 60);
+TestSuite(check, .timeout = 60, .fini = stop_engine);
 
 static th_array *product(th_array *const *in, int n, void *user) {
   return th_multiply(in[0], in[1]);

@@ -5,7 +5,7 @@
 
 #include "support/arrays.h"
 
-TestSuite(gradients, .timeout = 240);
+TestSuite(gradients, .timeout = 240, .fini = stop_engine);
 
 enum { GRAPHS = 200, INPUTS = 3, STEPS = 9, POOL = INPUTS + STEPS };
 
@@ -179,7 +179,8 @@ static th_array *gradient_of_graph(th_array *const *inputs, int n, void *user) {
   bool recording = th_grad_mode(true);
   th_array *x = th_requires_grad(inputs[0]) ? th_retain(inputs[0]) : th_detach(inputs[0]);
   th_require_grad(x);
-  th_array *y = th_tanh(x), *z = th_matmul(y, y), *u = th_multiply(th_exp(z), y);
+  th_array *y = th_tanh(x), *z = th_matmul(y, y), *e = th_exp(z);
+  th_array *u = th_multiply(e, y);
   th_array *sum = th_sum(u, NULL, 0, false), *result = NULL;
   th_zero_grad(x);
   if (th_backward(sum, TH_CREATE_GRAPH) == TH_OK) {
@@ -192,6 +193,7 @@ static th_array *gradient_of_graph(th_array *const *inputs, int n, void *user) {
   th_release(x);
   th_release(y);
   th_release(z);
+  th_release(e);
   th_release(u);
   th_release(sum);
   return result;

@@ -5,7 +5,7 @@
 
 #include "support/arrays.h"
 
-TestSuite(optim, .timeout = 60);
+TestSuite(optim, .timeout = 60, .fini = stop_engine);
 
 /* x after n steps on f(x) = (x - 3)^2 from 0; without zero the gradients add up. */
 static double descend(double lr, int n, bool zero) {

@@ -7,7 +7,7 @@
 #include "engine/base/mem.h"
 #include "support/arrays.h"
 
-TestSuite(tape, .timeout = 60);
+TestSuite(tape, .timeout = 60, .fini = stop_engine);
 
 static bool says(const char *part) { return strstr(th_last_error(), part) != NULL; }
 

@@ -7,7 +7,7 @@
 #include "support/arrays.h"
 #include "support/files.h"
 
-TestSuite(csv, .timeout = 60);
+TestSuite(csv, .timeout = 60, .fini = stop_engine);
 
 static th_array *load(const char *text, size_t n, th_dtype t) {
   char path[64];

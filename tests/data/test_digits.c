@@ -5,7 +5,7 @@
 
 #include "support/arrays.h"
 
-TestSuite(digits, .timeout = 60);
+TestSuite(digits, .timeout = 60, .fini = stop_engine);
 
 Test(digits, shapes_ranges_and_balance) {
   static const int sizes[] = {8, 28};

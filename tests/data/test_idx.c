@@ -7,7 +7,7 @@
 #include "support/arrays.h"
 #include "support/files.h"
 
-TestSuite(idx, .timeout = 60);
+TestSuite(idx, .timeout = 60, .fini = stop_engine);
 
 static th_array *load(const void *bytes, size_t n) {
   char path[64];

@@ -5,7 +5,7 @@
 
 #include "support/arrays.h"
 
-TestSuite(loader, .timeout = 60);
+TestSuite(loader, .timeout = 60, .fini = stop_engine);
 
 enum { N = 103, MOST = 4 * N };
 

@@ -5,7 +5,7 @@
 
 #include "support/arrays.h"
 
-TestSuite(split, .timeout = 60);
+TestSuite(split, .timeout = 60, .fini = stop_engine);
 
 Test(split, sizes_union_and_disjointness) {
   enum { N = 1797 };

@@ -7,6 +7,9 @@
 
 #include "thrum/thrum.h"
 
+/* For TestSuite's .fini: runs what is pending and joins all threads, so that leaks can be told from delays. */
+static inline void stop_engine(void) { th_shutdown(); }
+
 /* vector(1, 2, 3): an f64 array of shape (3) on cpu:0. */
 #define vector(...)                                                                                \
   th_from_host((const double[]){__VA_ARGS__},                                                      \
