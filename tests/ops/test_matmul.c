@@ -1,7 +1,7 @@
 #include <cblas.h>
 #include <time.h>
 
-#include "values.h"
+#include "tests/ops/values.h"
 
 TestSuite(ops_matmul, .timeout = 60);
 
