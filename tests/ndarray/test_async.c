@@ -119,6 +119,7 @@ Test(async, bad_arguments) {
   cr_assert(bad == NULL);
   cr_assert(eq(int, th_on_ready(bad, take, NULL), TH_ESHAPE));
   th_release(a);
+  (void)th_shutdown();
 }
 
 Test(async, arrays_of_shapes_only) {
@@ -134,6 +135,7 @@ Test(async, arrays_of_shapes_only) {
   cr_assert(eq(int, th_event_wait(e, -1), TH_OK));
   th_event_release(e);
   th_release(a);
+  (void)th_shutdown();
 }
 
 typedef struct chain {
@@ -208,7 +210,7 @@ Test(async, reading_a_failure) {
   cr_assert(strstr(n.message, "broken on purpose") != NULL, "%s", n.message);
   cr_assert(eq(flt, out[0], 7.0f)); /* untouched */
   th_release(a);
-  (void)th_wait_all();
+  (void)th_shutdown();
 }
 
 Test(async, many_at_once) {
@@ -319,6 +321,7 @@ Test(async, an_event_becomes_ready_once) {
   cr_assert(eq(int, th_event_wait(e, 0), TH_OK));
   th_event_release(e);
   th_release(a);
+  (void)th_shutdown();
 }
 
 Test(async, an_event_keeps_the_failure) {
@@ -334,7 +337,7 @@ Test(async, an_event_keeps_the_failure) {
   cr_assert(strstr(th_last_error(), "broken on purpose") != NULL, "%s", th_last_error());
   th_event_release(e);
   th_release(a);
-  (void)th_wait_all();
+  (void)th_shutdown();
 }
 
 Test(async, a_descriptor_polls_readable) {
@@ -356,6 +359,7 @@ Test(async, a_descriptor_polls_readable) {
   th_event_release(e);
   th_event_release(late);
   th_release(a);
+  (void)th_shutdown();
 }
 
 Test(async, an_event_may_go_at_any_time) {
@@ -394,6 +398,7 @@ Test(async, many_threads_wait_for_one_event) {
   }
   th_event_release(e);
   th_release(a);
+  (void)th_shutdown();
 }
 
 /* --- other modes --- */

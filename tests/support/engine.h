@@ -7,18 +7,25 @@
 #include "engine/base/atomic.h"
 #include "thrum/engine.h"
 
-/* False where a sanitizer's allocator makes resident memory say little. */
+#if defined(__has_feature) /* clang; gcc defines the macros itself */
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#elif __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
+/* 0 where a sanitizer's allocator makes resident memory say little. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ENGINE_PLAIN_MEMORY 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
 #define ENGINE_PLAIN_MEMORY 0
 #else
 #define ENGINE_PLAIN_MEMORY 1
 #endif
+/* 0 under TSan: it ends a forked child that starts threads. */
+#if defined(__SANITIZE_THREAD__)
+#define ENGINE_THREADS_AFTER_FORK 0
 #else
-#define ENGINE_PLAIN_MEMORY 1
+#define ENGINE_THREADS_AFTER_FORK 1
 #endif
 
 /* th_init() with workers and engine (NULL = default). False when it fails. */
