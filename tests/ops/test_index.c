@@ -1,4 +1,4 @@
-#include "values.h"
+#include "tests/ops/values.h"
 
 TestSuite(ops_index, .timeout = 60);
 

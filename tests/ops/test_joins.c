@@ -1,4 +1,4 @@
-#include "values.h"
+#include "tests/ops/values.h"
 
 TestSuite(ops_joins, .timeout = 60);
 

@@ -1,7 +1,7 @@
 #include <pthread.h>
 
 #include "ops/random.h"
-#include "values.h"
+#include "tests/ops/values.h"
 
 TestSuite(ops_random, .timeout = 60);
 
