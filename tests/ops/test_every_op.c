@@ -206,9 +206,9 @@ static void expect_near(const result *got, const result *wanted, double allowed,
   for (int64_t i = 0; i < got->size; i++) {
     double x = element(got, i), y = wrapped(element(wanted, i), got->dtype);
     double scale = fabs(y) > 1 ? fabs(y) : 1;
-    cr_assert((isnan(x) && isnan(y)) || x == y || fabs(x - y) <= allowed * scale,
-              "%s %s %s: element %d is %.17g, not %.17g", who, th_dtype_name(t), what, (int)i, x,
-              y);
+    bool near = (isnan(x) && isnan(y)) || x == y || fabs(x - y) <= allowed * scale;
+    cr_assert(near, "%s %s %s: element %d is %.17g, not %.17g", who, th_dtype_name(t), what, (int)i,
+              x, y);
   }
 }
 
