@@ -21,13 +21,9 @@ static th_array *target_of(const th_array *a, bool strided) {
   int ndim = th_array_ndim(a);
   for (int d = 0; d < ndim; d++) shape[d] = 2 * th_array_shape(a)[d];
   th_array *large = th_zeros(shape, ndim, th_array_dtype(a), th_array_device(a));
-  th_array *view = th_slice(large, ndim == 0 ? "..." : "::-2, ...");
+  static const char *const specs[] = {"...", "::-2", "::-2, 1::2", "::-2, ::2, 1::2"};
+  th_array *view = th_slice(large, specs[ndim]);
   th_release(large);
-  if (ndim > 1) {
-    th_array *inner = th_slice(view, "..., 1::2");
-    th_release(view);
-    view = inner;
-  }
   if (th_assign(view, a) != TH_OK) {
     th_release(view);
     return NULL;
