@@ -1,6 +1,6 @@
 #include "tests/ops/values.h"
 
-TestSuite(ops_arg, .timeout = 60);
+TestSuite(ops_arg, .timeout = 60, .fini = stop_engine);
 
 static bool beats(double x, double best, bool min) {
   if (isnan(best)) return false;

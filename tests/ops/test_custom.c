@@ -1,6 +1,6 @@
 #include "tests/ops/values.h"
 
-TestSuite(ops_custom, .timeout = 60);
+TestSuite(ops_custom, .timeout = 60, .fini = stop_engine);
 
 /* axpby: a x + b y, both of one floating type and shape. */
 typedef struct axpby {

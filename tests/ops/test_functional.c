@@ -1,6 +1,6 @@
 #include "tests/ops/values.h"
 
-TestSuite(ops_functional, .timeout = 60);
+TestSuite(ops_functional, .timeout = 60, .fini = stop_engine);
 
 static double scaled_square(double x, void *user) { return x * x * *(double *)user; }
 static double keyed(double x, double y, void *user) { return 10 * x - y + *(double *)user; }

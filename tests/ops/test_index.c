@@ -1,6 +1,6 @@
 #include "tests/ops/values.h"
 
-TestSuite(ops_index, .timeout = 60);
+TestSuite(ops_index, .timeout = 60, .fini = stop_engine);
 
 static th_array *indices_of(const int64_t *values, const int64_t *shape, int ndim, th_dtype t) {
   th_array *wide = th_from_host(values, shape, ndim, TH_I64, th_cpu(0));

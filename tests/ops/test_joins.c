@@ -1,6 +1,6 @@
 #include "tests/ops/values.h"
 
-TestSuite(ops_joins, .timeout = 60);
+TestSuite(ops_joins, .timeout = 60, .fini = stop_engine);
 
 static void naive_concat(double *const *x, const int64_t *sizes, int n, int64_t outer,
                          int64_t inner, double *out) {

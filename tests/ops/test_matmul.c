@@ -3,7 +3,7 @@
 
 #include "tests/ops/values.h"
 
-TestSuite(ops_matmul, .timeout = 60);
+TestSuite(ops_matmul, .timeout = 60, .fini = stop_engine);
 
 /* c (m, n) = a (m, k) b (k, n) on rows-first values. */
 static void naive(const double *a, const double *b, double *c, int64_t m, int64_t n, int64_t k) {

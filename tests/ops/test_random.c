@@ -3,7 +3,7 @@
 #include "ops/random.h"
 #include "tests/ops/values.h"
 
-TestSuite(ops_random, .timeout = 60);
+TestSuite(ops_random, .timeout = 60, .fini = stop_engine);
 
 Test(ops_random, philox_gives_the_known_answers) {
   const struct {

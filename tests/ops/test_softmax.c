@@ -1,6 +1,6 @@
 #include "tests/ops/values.h"
 
-TestSuite(ops_softmax, .timeout = 60);
+TestSuite(ops_softmax, .timeout = 60, .fini = stop_engine);
 
 /* softmax or its logarithm along an axis of rows-first values, in double. */
 static void naive(const double *x, const int64_t *shape, int ndim, int axis, bool logarithm,

@@ -1,6 +1,6 @@
 #include "tests/ops/values.h"
 
-TestSuite(ops_update, .timeout = 60);
+TestSuite(ops_update, .timeout = 60, .fini = stop_engine);
 
 /* One step in double. */
 static void naive(double *p, const double *g, double *v, int64_t n, double lr, double momentum,
