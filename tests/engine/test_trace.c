@@ -139,7 +139,7 @@ static void *record_on(void *arg) {
     th__trace_edge(i, i + 1);
     th__trace_counter("c", (int64_t)i);
     th__trace_host_wait(arg, now, th__ticks());
-    if (i % 64 == 0) th__yield();
+    if (i % 16 == 0) th__sleep_ns(100000);
   }
   return NULL;
 }
