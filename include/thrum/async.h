@@ -24,7 +24,8 @@ TH_API th_status th_on_ready(const th_array *a, th_ready_fn fn, void *user);
 TH_API th_status th_read_async(const th_array *a, void *out, size_t bytes, th_ready_fn fn,
                                void *user);
 /** From now on callbacks run on the thread that runs this libuv loop. One loop at a time (TH_EBUSY). Call on the
- *  loop's thread. An attached loop stays alive while callbacks are outstanding, and only then. */
+ *  loop's thread. An attached loop stays alive while callbacks are outstanding, and only then. th_shutdown() detaches:
+ *  on the loop's thread it delivers what is outstanding itself, elsewhere the service thread does. */
 TH_API th_status th_uv_attach(struct uv_loop_s *loop);
 /** Ends it; callbacks still outstanding move to the service thread. Call on the loop's thread, then let the loop run
  *  once more so that its handle closes. TH_EINVAL if loop is not attached. */
@@ -35,8 +36,10 @@ TH_API th_event *th_event_new(
 TH_API bool th_event_ready(const th_event *e); /**< Never blocks. */
 TH_API th_status
 th_event_status(const th_event *e); /**< TH_EAGAIN until ready, then what th_wait() would give. */
-TH_API th_status th_event_wait(
-    th_event *e, int64_t timeout_ns); /**< Blocks; < 0 = no limit; TH_ETIMEDOUT. Runs no tasks. */
+TH_API th_status
+th_event_wait(th_event *e,
+              int64_t timeout_ns); /**< Blocks; < 0 = no limit; TH_ETIMEDOUT. Runs no tasks, except
+                                    without limit where nobody else does (no workers, shuffle mode). */
 TH_API int th_event_fd(
     th_event *e); /**< A descriptor that polls readable when ready; owned by e; -1 on error. */
 TH_API void th_event_release(th_event *e); /**< Legal at any time, NULL is fine. */

@@ -20,7 +20,8 @@ enum {
   TH_PROFILE_ALL = 15      /**< Everything. */
 };
 
-/** Starts recording into bounded per-thread rings; clears what was recorded. what: TH_PROFILE_*, 0 = all. */
+/** Starts recording into bounded per-thread rings (262,144 tasks and waits, 1,048,576 edges each); clears what was
+ *  recorded. A full ring keeps what it has. what: TH_PROFILE_*, 0 = all; other bits: TH_EINVAL. */
 TH_API th_status th_profile_start(uint32_t what);
 /** Stops recording. With a path, waits for everything submitted and writes Chrome trace JSON (open it in
  *  ui.perfetto.dev or chrome://tracing). Blocks. TH_EIO with the path in the message. */
@@ -29,7 +30,8 @@ TH_API th_status th_profile_write(FILE *out); /**< What is recorded so far as Ch
 TH_API th_status th_profile_table(
     FILE *out); /**< Per operation name: count, total, mean, min, max, queue time, share. */
 TH_API th_status th_profile_ascii(
-    FILE *out, int columns); /**< One row per lane, time from left to right; columns 0 = 100. */
+    FILE *out,
+    int columns); /**< One row per lane, time from left to right; columns 0 = 100, else 40 to 4096. */
 TH_API uint64_t th_profile_dropped(void); /**< Records lost because a ring was full. */
 
 #ifdef __cplusplus
