@@ -35,8 +35,8 @@ void *th__context_device_state(const th_task_context *context);
 void *th__context_lane(const th_task_context *context);
 /* Sequence number of the running task: unique, in submission order. */
 uint64_t th__context_sequence(const th_task_context *context);
-/* How many tasks the calling thread has submitted, and the sequence number of the last. For tests that replay the order in
- * which several threads submitted. */
+/* How many tasks the calling thread has submitted, internal ones not counted, and the sequence number of the last. For tests
+ * that replay the order in which several threads submitted. */
 uint64_t th__last_sequence(uint64_t *count);
 
 /* Poison of a variable: TH_OK, or its status with the message set on this thread. Only after waiting. */

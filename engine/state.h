@@ -43,7 +43,8 @@ typedef struct th__thread {
   struct th__thread *next; /* all records; prepend only */
   _Atomic uint32_t in_use;
   _Atomic uint64_t submitted; /* written by the owner only */
-  uint64_t last_sequence;     /* of the newest task it submitted; the owner's only */
+  uint64_t sequences,
+      last_sequence;          /* given to its submissions but internal ones; the owner's only */
   _Atomic uint64_t completed; /* written by the owner only */
   _Atomic uint64_t failed, skipped, steals, wakes;
   int64_t credit; /* submissions allowed before looking at the run-ahead limit again */

@@ -52,8 +52,12 @@ static uint32_t enter(th__thread *self, th__task *task) {
   size_t n = task->n_vars;
   const th__access *vars = th__task_vars(task);
   for (size_t i = 0; i < n; i++) th__spin_lock(&TH__ACCESS_VAR(vars[i])->lock);
-  self->last_sequence = th__fetch_add(&th__the.sequence, 1, TH__RELAXED) + 1;
-  th__store(&task->sequence, self->last_sequence, TH__RELAXED);
+  uint64_t sequence = th__fetch_add(&th__the.sequence, 1, TH__RELAXED) + 1;
+  th__store(&task->sequence, sequence, TH__RELAXED);
+  if (!(task->flags & TH_TASK_INTERNAL)) {
+    self->last_sequence = sequence;
+    self->sequences++;
+  }
   uint32_t made = 0;
   for (size_t i = 0; i < n; i++)
     made += th__var_enter(self, TH__ACCESS_VAR(vars[i]), task, vars[i] & TH__ACCESS_WRITE);
@@ -196,6 +200,6 @@ th_status th_push_async(const th_task *task) {
 
 uint64_t th__last_sequence(uint64_t *count) {
   th__thread *self = th__engine_ensure() == TH_OK ? th__self() : NULL;
-  *count = self ? th__load(&self->submitted, TH__RELAXED) : 0;
+  *count = self ? self->sequences : 0;
   return self ? self->last_sequence : 0;
 }

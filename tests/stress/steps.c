@@ -11,16 +11,21 @@ typedef struct step {
   actor *a;
   const op *o;
   th_array *x, *y;
-  int target_class;
   sight seen;
+  uint64_t count,
+      last; /* tasks this thread had submitted when the operation was made, and the newest one's place */
 } step;
 
 static th_array **own(const step *s, int class_, int operand) {
   return &s->a->arrays[class_][operand];
 }
 
+/* The operation has been submitted; what is submitted from here on (the end of a storage) is another matter. */
+static void submitted(step *s) { s->last = th__last_sequence(&s->count); }
+
 /* Puts a maker's result (NULL: it was refused) in place of an own array. */
 static void replace(step *s, int class_, th_array *result) {
+  submitted(s);
   if (!result) {
     s->seen = look_at_status(th_last_status());
     return;
@@ -30,7 +35,10 @@ static void replace(step *s, int class_, th_array *result) {
   *place = result;
 }
 
-static void done(step *s, th_status status) { s->seen = look_at_status(status); }
+static void done(step *s, th_status status) {
+  submitted(s);
+  s->seen = look_at_status(status);
+}
 
 static void binary(step *s) {
   static th_array *(*const functions[])(const th_array *, const th_array *) = {
@@ -209,17 +217,17 @@ void actor_step(actor *a, int index, bool replay) {
   }
   if (w->submitters > 1 && o.kind == OP_SEND) o.y = PROGRAM_SHARED + o.y % PROGRAM_PRIVATE;
   step s = {.a = a, .o = &o, .x = a->arrays[o.class_][o.x], .y = a->arrays[o.class_][o.y]};
-  uint64_t before, after;
+  uint64_t before;
   th__last_sequence(&before);
+  s.count = before;
   carry_out(&s);
-  uint64_t last = th__last_sequence(&after);
   a->sights[index] = s.seen;
   if (replay) return;
-  if (after != before) a->sequence[index] = last;
-  bool several = after > before + 1 && !only_own(o.kind) && o.kind != OP_SEND;
+  if (s.count != before) a->sequence[index] = s.last;
+  bool several = s.count > before + 1 && !only_own(o.kind) && o.kind != OP_SEND;
   if (w->submitters > 1 && several && !a->error[0]) {
     snprintf(a->error, sizeof a->error,
              "%s submitted %llu tasks, so its place in the order is not known",
-             program_op_name(o.kind), (unsigned long long)(after - before));
+             program_op_name(o.kind), (unsigned long long)(s.count - before));
   }
 }
