@@ -161,12 +161,16 @@ void th__lanes_run_now(th__thread *self, th__task *task) {
 
 void th__lanes_push(th__thread *self, th__pool_device *device, th__ref ref) {
   th__lanes *l = device->lanes;
-  if (!l->has_thread) return; /* serial mode: the submitting call claims it */
   while (!th__queue_push(&l->inbox, ref)) th__yield();
+  if (!l->has_thread) return; /* serial mode: a thread of the program takes it */
   if (th__load(&l->sleeping, TH__SEQ_CST) != 0) { /* pairs with the sleeper, as for workers */
     th__fetch_add(&l->wake, 1, TH__SEQ_CST);
     th__unpark(&l->wake, 1);
   }
+}
+
+th__ref th__lanes_take(th__pool_device *device) {
+  return device->lanes->has_thread ? 0 : th__queue_pop_front(&device->lanes->inbox, 0);
 }
 
 static void sleep_idle(th__lanes *l) {

@@ -137,8 +137,8 @@ th__ref th__take_any(th__thread *self) {
   uint32_t n = th__load(&th__the.n_devices, TH__ACQUIRE);
   for (uint32_t i = 0; i < n; i++) {
     th__pool_device *device = th__load(&th__the.devices[i], TH__ACQUIRE);
-    if (device == NULL || device->lanes != NULL) continue;
-    th__ref ref = th__take(self, device);
+    if (device == NULL) continue;
+    th__ref ref = device->lanes != NULL ? th__lanes_take(device) : th__take(self, device);
     if (ref != 0) return ref;
   }
   return 0;

@@ -231,6 +231,11 @@ void th__run_ref(th__thread *self, th__ref ref) {
   if (TH__IS_LOOP(ref)) {
     th__loop_join(ref);
   } else if (th__claim(ref)) {
-    th__run_all(self, th__task_at(TH__REF_SLOT(ref)));
+    th__task *task = th__task_at(TH__REF_SLOT(ref));
+    if (th__load(&task->kind_flags, TH__RELAXED) & TH__LANE_TASK) {
+      th__lanes_run_now(self, task); /* serial mode */
+    } else {
+      th__run_all(self, task);
+    }
   }
 }

@@ -217,6 +217,7 @@ th_status th__lanes_open(th__pool_device *device);
 void th__lanes_close(th__pool_device *device);
 void th__lanes_wake(th__pool_device *device);
 void th__lanes_push(th__thread *self, th__pool_device *device, th__ref ref);
+th__ref th__lanes_take(th__pool_device *device); /* in serial mode: the next ready one; 0 = none */
 bool th__lanes_poll(
     th__thread *self,
     th__pool_device *device); /* finishes what has passed; false when nothing is issued */

@@ -62,6 +62,9 @@ static th_status complete(th_token *token, th_status status, const char *message
   th__task *next = NULL;
   th__finish(self, task, 0, th__the.mode == TH__MODE_SERIAL ? &next : NULL);
   th__run_all(self, next);
+  if (th__the.mode == TH__MODE_SERIAL && self->frame == NULL) {
+    while ((ref = th__take_any(self)) != 0) th__run_ref(self, ref); /* nobody else may come */
+  }
   return TH_OK;
 }
 
