@@ -64,15 +64,17 @@ void th__var_set_error(th_var *v, th__failure *f) {
   th__failure_release(old);
 }
 
+/* Of several, the oldest: the choice must not depend on addresses or schedule. */
 th__failure *th__poison_of_inputs(const th__task *task) {
   const th__access *vars = th__task_vars(task);
+  th__failure *oldest = NULL;
   for (size_t i = 0; i < task->n_vars; i++) {
     if (!(vars[i] & TH__ACCESS_READ)) continue;
     /* Ordered behind the writer that set it, and before any that cures it. */
     th__failure *f = th__load(&TH__ACCESS_VAR(vars[i])->error, TH__ACQUIRE);
-    if (f != NULL) return f;
+    if (f != NULL && (oldest == NULL || f->sequence < oldest->sequence)) oldest = f;
   }
-  return NULL;
+  return oldest;
 }
 
 void th__poison_outputs(const th__task *task, th__failure *f) {
