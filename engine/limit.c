@@ -28,9 +28,15 @@ static bool bytes_over(int64_t bytes) {
   return pending > 0 && pending + bytes > limit;
 }
 
+/* Where no worker runs tasks the setting cannot be kept: the submission would never return. */
+static bool may_help(void) {
+  return !th__the.config.no_help_at_limit || th__the.mode == TH__MODE_SHUFFLE ||
+         th__the.mode == TH__MODE_SERIAL || th__the.config.workers == TH_NO_WORKERS;
+}
+
 /* Runs something that is ready, or sleeps until completions poke. */
 static void help_or_park(th__thread *self) {
-  if (!th__the.config.no_help_at_limit) {
+  if (may_help()) {
     if (th__the.mode == TH__MODE_SHUFFLE) {
       if (th__shuffle_step(self)) return;
     } else {
