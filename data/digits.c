@@ -80,7 +80,7 @@ static hand take_hand(int side, uint64_t seed, int64_t image) {
   th__mixer *m = &h.mixer;
   double box = side * (side == 32 ? 0.86 : 0.70); /* UCI's digits fill their box, MNIST's do not */
   double width = box * between(m, 0.62, 1.0), height = box * between(m, 0.80, 1.0);
-  double slant = between(m, -0.40, 0.40), half_turn = between(m, -0.12, 0.12);
+  double slant = between(m, -0.45, 0.45), half_turn = between(m, -0.12, 0.12);
   /* Rotation by 2 atan(half_turn) without trigonometry. */
   double scale = 1 / (1 + half_turn * half_turn);
   double c = (1 - half_turn * half_turn) * scale, s = 2 * half_turn * scale;
@@ -90,9 +90,9 @@ static hand take_hand(int side, uint64_t seed, int64_t image) {
   h.yy = (c - s * slant) * height;
   h.x0 = side * (0.5 + between(m, -0.07, 0.07));
   h.y0 = side * (0.5 + between(m, -0.07, 0.07));
-  h.jitter = between(m, 0.02, 0.09);
-  h.radius = side * between(m, 0.030, 0.070);
-  h.noise = between(m, 0.0, 0.03);
+  h.jitter = between(m, 0.02, 0.11);
+  h.radius = side * between(m, 0.030, 0.075);
+  h.noise = between(m, 0.0, 0.05);
   return h;
 }
 

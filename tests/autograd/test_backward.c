@@ -307,3 +307,40 @@ Test(backward, same_bits_every_time) {
     th_generator_release(g);
   }
 }
+
+/* One recorded program with an in-place write, walked with TH_CREATE_GRAPH; TH_OK or the first failure. */
+static th_status small_program(void) {
+  th_status status = TH_ENOMEM;
+  th_scope scope = th_scope_begin();
+  if (scope == NULL) return status;
+  th_array *x = leaf(2);
+  th_array *y = th_multiply(th_exp(x), x);
+  if (y != NULL && th_multiply_inplace(y, x) == TH_OK) {
+    status = th_backward(y, TH_CREATE_GRAPH);
+    if (status == TH_OK) status = th_backward(th_grad(x), 0);
+  }
+  th_zero_grad(x);
+  th_scope_end(scope);
+  return status;
+}
+
+/* Serially: with threads, submission waits for memory that somebody frees, and here nobody ever does. */
+Test(backward, every_allocation_may_fail) {
+  th_config config = {.size = sizeof(config), .engine = "serial"};
+  cr_assert(eq(int, th_init(&config), TH_OK), "%s", th_last_error());
+  cr_assert(eq(int, small_program(), TH_OK), "%s", th_last_error());
+  cr_assert(eq(int, th_wait_all(), TH_OK));
+  bool finished = false;
+  int failures = 0;
+  for (int n = 0; n < 2000 && !finished; n++) {
+    th__mem_fail_after(n);
+    th_status status = small_program();
+    th__mem_fail_after(-1);
+    cr_assert(status == TH_OK || status == TH_ENOMEM, "allocation %d: %s", n, th_last_error());
+    finished = status == TH_OK && th_wait_all() == TH_OK;
+    failures += !finished;
+  }
+  cr_assert(finished);
+  cr_assert(gt(int, failures, 50), "only %d allocations were tried", failures);
+  cr_assert(eq(int, small_program(), TH_OK), "%s", th_last_error());
+}
