@@ -49,6 +49,14 @@ static int rows;
     check_row(#call, o, wanted, submitted() - before, (const char *[]){__VA_ARGS__, NULL});        \
   } while (0)
 
+/* As BAD for calls that may submit before they fail, or that must find the engine off: counting starts it. */
+#define BAD_START(call, wanted, ...)                                                               \
+  do {                                                                                             \
+    th_clear_error();                                                                              \
+    outcome o = of_status(call);                                                                   \
+    check_row(#call, o, wanted, 0, (const char *[]){__VA_ARGS__, NULL});                           \
+  } while (0)
+
 static void check_row(const char *call, outcome o, th_status wanted, uint64_t pushed,
                       const char *const *parts) {
   rows++;
@@ -80,14 +88,14 @@ Test(engine_bad_calls, shapes) {
   BAD(th_matmul(a, b), TH_ESHAPE, "matmul", "(2, 3)", "(4, 5)");
   BAD(th_linear(a, b, NULL), TH_ESHAPE, "linear", "(2, 3)", "(4, 5)");
   BAD(th_where(same, a, b), TH_ESHAPE, "where");
-  BAD(th_add_inplace(v, a), TH_ESHAPE, "add", "(7)");
-  BAD(th_assign(v, b), TH_ESHAPE, "(7)", "(4, 5)");
+  BAD(th_add_inplace(v, a), TH_ESHAPE, "add", "(7,)");
+  BAD(th_assign(v, b), TH_ESHAPE, "(7,)", "(4, 5)");
   BAD(th_reshape(a, TH_SHAPE(4, 2)), TH_ESHAPE, "reshape", "(2, 3)", "(4, 2)");
   BAD(th_reshape(a, TH_SHAPE(-1, -1)), TH_ESHAPE, "reshape");
   BAD(th_broadcast_to(a, TH_SHAPE(2, 4)), TH_ESHAPE, "broadcast_to", "(2, 3)", "(2, 4)");
   BAD(th_permute_dims(a, (int[]){0, 0}, 2), TH_ESHAPE, "permute_dims");
   BAD(th_squeeze(a, (int[]){0}, 1), TH_ESHAPE, "squeeze", "(2, 3)");
-  BAD(th_matrix_transpose(v), TH_ESHAPE, "matrix_transpose", "(7)");
+  BAD(th_matrix_transpose(v), TH_ESHAPE, "matrix_transpose", "2 dimensions");
   BAD(th_sum(a, (int[]){2}, 1, false), TH_ESHAPE, "sum", "2");
   BAD(th_sum(a, (int[]){0, 0}, 2, false), TH_ESHAPE, "sum");
   BAD(th_max(empty, (int[]){0}, 1, false), TH_ESHAPE, "max", "(0, 3)");
@@ -95,7 +103,7 @@ Test(engine_bad_calls, shapes) {
   BAD(th_concat(TH_ARRAYS(a, b), 0), TH_ESHAPE, "concat", "(2, 3)", "(4, 5)");
   BAD(th_stack(TH_ARRAYS(a, b), 0), TH_ESHAPE, "stack");
   BAD(th_take(a, labels, 3), TH_ESHAPE, "take", "3");
-  BAD(th_cross_entropy(a, labels), TH_ESHAPE, "cross_entropy", "(2, 3)", "(9)");
+  BAD(th_cross_entropy(a, labels), TH_ESHAPE, "cross_entropy", "(2, 3)", "(9,)");
   th_array *all[] = {a, b, v, empty, labels, same};
   release_all(all, 6);
 }
@@ -148,12 +156,13 @@ Test(engine_bad_calls, null_and_arguments) {
   BAD(th_write(a, out, 25), TH_EINVAL, "write", "25", "24");
   BAD(th_fill(NULL, 1), TH_EINVAL, "NULL");
   BAD(th_add_inplace(NULL, a), TH_EINVAL, "NULL");
-  BAD(th_item(a), TH_EINVAL, "item", "(2, 3)");
+  BAD(th_item(a), TH_ESHAPE, "item", "(2, 3)");
   BAD(th_unmap(a), TH_EINVAL, "unmap");
   BAD(th_from_host(NULL, TH_SHAPE(2), TH_F32, th_cpu(0)), TH_EINVAL, "from_host");
   BAD(th_wrap(NULL, (int64_t[]){2}, NULL, 1, TH_F32, NULL, NULL), TH_EINVAL, "wrap");
   BAD(th_arange(0, 10, 0, TH_F32, th_cpu(0)), TH_EINVAL, "arange");
-  BAD(th_backward(a, 0), TH_EINVAL, "backward");
+  BAD(th_backward(a, 0), TH_ESHAPE, "backward", "(2, 3)", "th_backward_from");
+  BAD(th_backward_from(a, a, 0), TH_EINVAL, "backward");
   BAD(th_concat(NULL, 0, 0), TH_EINVAL, "concat");
   BAD(th_op_call("no_such_operator", NULL, 0, NULL, NULL, 0), TH_EINVAL, "no_such_operator");
   BAD(th_op_register(NULL), TH_EINVAL, "");
@@ -193,9 +202,9 @@ Test(engine_bad_calls, slices) {
   BAD(th_slice(a, "abc"), TH_EINVAL, "slice", "abc");
   BAD(th_slice(a, "1:2:3:4"), TH_EINVAL, "slice", "1:2:3:4");
   BAD(th_slice(a, "::0"), TH_EINVAL, "slice", "::0");
-  BAD(th_slice(a, "1,"), TH_EINVAL, "slice");
+  BAD(th_slice(a, "1,,2"), TH_EINVAL, "slice");
   BAD(th_slice(a, "..., ..."), TH_EINVAL, "slice");
-  BAD(th_slice(a, "99999999999999999999"), TH_EINVAL, "slice");
+  BAD(th_slice(a, "99999999999999999999"), TH_ESHAPE, "slice", "out of range");
   BAD(th_slice(a, NULL), TH_EINVAL, "slice");
   BAD(th_slice(a, "4"), TH_ESHAPE, "slice", "4");
   BAD(th_slice(a, "-5"), TH_ESHAPE, "slice", "-5");
@@ -251,7 +260,7 @@ Test(engine_bad_calls, files) {
   BAD(th_load_csv("/no/such/file.csv", TH_F32), TH_EIO, "/no/such/file.csv");
   BAD(th_load_idx("/no/such/file.gz"), TH_EIO, "/no/such/file.gz");
   BAD(th_load_npy("/no/such/file.npy", th_cpu(0)), TH_EIO, "/no/such/file.npy");
-  BAD(th_save_npy(a, "/no/such/folder/a.npy"), TH_EIO, "/no/such/folder/a.npy");
+  BAD_START(th_save_npy(a, "/no/such/folder/a.npy"), TH_EIO, "/no/such/folder/a.npy");
   BAD(th_save_npy(brain, "/tmp/never.npy"), TH_EDTYPE, "bf16");
   BAD(th_load_csv(file("ragged.csv", "1,2,3\n4,5\n", 10), TH_F32), TH_EIO, "ragged.csv", "2");
   BAD(th_load_csv(file("words.csv", "1,2\n3,four\n", 11), TH_F32), TH_EIO, "words.csv", "2");
@@ -278,14 +287,6 @@ static th_status start_with(const char *name, const char *value) {
   if (status == TH_OK) status = th_shutdown();
   return status;
 }
-
-/* As BAD, without asking the engine for its counters, which would start it. */
-#define BAD_START(call, wanted, ...)                                                               \
-  do {                                                                                             \
-    th_clear_error();                                                                              \
-    outcome o = of_status(call);                                                                   \
-    check_row(#call, o, wanted, 0, (const char *[]){__VA_ARGS__, NULL});                           \
-  } while (0)
 
 Test(engine_bad_calls, environment) {
   BAD_START(start_with("TH_ENGINE", "warp"), TH_EINVAL, "TH_ENGINE", "warp");
