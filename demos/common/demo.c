@@ -80,6 +80,26 @@ int demo_cores(void) {
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+double demo_others(void) {
+  static double last_busy, last_total, last_own;
+  double v[8] = {0}, busy = 0, total = 0, tick = (double)sysconf(_SC_CLK_TCK);
+  FILE *file = fopen("/proc/stat", "r"); /* user nice system idle iowait irq softirq steal */
+  if (file) {
+    int n = fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &v[0], &v[1], &v[2], &v[3], &v[4],
+                   &v[5], &v[6], &v[7]);
+    fclose(file);
+    for (int i = 0; i < n; i++) {
+      total += v[i] / tick;
+      if (i != 3 && i != 4) busy += v[i] / tick;
+    }
+  }
+  double own = (double)clock() / CLOCKS_PER_SEC;
+  double others = (busy - last_busy) - (own - last_own);
+  double share = total > last_total && others > 0 ? others / (total - last_total) : 0;
+  last_busy = busy, last_total = total, last_own = own;
+  return share < 1 ? share : 1;
+}
+
 static void print_help(const char *program, const char *about, const demo_option *options, int n) {
   const char *slash = strrchr(program, '/');
   printf("usage: %s%s\n\n%s\n\noptions:\n", slash ? slash + 1 : program, n ? " [options]" : "",

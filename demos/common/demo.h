@@ -42,6 +42,9 @@ int demo_finish(void);
 double demo_seconds(void); /* a clock that only goes forward */
 void demo_sleep(double seconds);
 int demo_cores(void); /* cores this process may use */
+/* Share of all cores, 0..1, that other programs took since the last call: times measured meanwhile mean little when it is
+ * large. */
+double demo_others(void);
 
 /* Draws "label [####....] done/total" over itself when the standard output is a terminal, else nothing. */
 void demo_progress(const char *label, long done, long total);
