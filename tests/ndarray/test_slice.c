@@ -117,54 +117,63 @@ static int view_places(const th_layout *l, int64_t *out) {
   return (int)n;
 }
 
+/* A random spec for a: its text, what it picks, the sizes it leaves. */
+typedef struct spec {
+  char text[512];
+  choice choices[4];
+  int64_t sizes[12];
+  int n_sizes;
+} spec;
+
+static void take_all(spec *s, int dimension, int64_t n) {
+  s->choices[dimension] = (choice){.count = (int)n};
+  for (int i = 0; i < n; i++) s->choices[dimension].picked[i] = i;
+  s->sizes[s->n_sizes++] = n;
+}
+
+static void random_spec(spec *s, const th_layout *a) {
+  int covered = 1 + (int)next_random(a->ndim); /* dimensions that get an item */
+  int dots_at = next_random(2) ? (int)next_random(covered + 1) : -1, dimension = 0;
+  *s = (spec){.n_sizes = 0};
+  for (int item = 0; item <= covered; item++) {
+    if (item == dots_at) {
+      put(s->text, s->text[0] ? ",..." : "...");
+      for (int n = a->ndim - covered; n > 0; n--, dimension++)
+        take_all(s, dimension, a->shape[dimension]);
+    }
+    if (item == covered) break;
+    if (next_random(6) == 0) {
+      put(s->text, s->text[0] ? ", None" : "None");
+      s->sizes[s->n_sizes++] = 1;
+    }
+    if (s->text[0]) put(s->text, ",");
+    choice *c = &s->choices[dimension];
+    c->single = random_item(s->text, a->shape[dimension], c->picked, &c->count);
+    if (!c->single) s->sizes[s->n_sizes++] = c->count;
+    dimension++;
+  }
+  for (; dimension < a->ndim; dimension++) take_all(s, dimension, a->shape[dimension]);
+  if (next_random(5) == 0) put(s->text, ",");
+}
+
 Test(slice, random_specs_pick_what_python_picks) {
   static int64_t want[8192], got[8192];
   for (int round = 0; round < 30000; round++) {
-    char text[512] = "";
-    choice c[4];
-    int64_t shape[4], sizes[12];
-    int ndim = 1 + (int)next_random(4), n_sizes = 0;
+    spec s;
+    int64_t shape[4];
+    int ndim = 1 + (int)next_random(4);
     for (int d = 0; d < ndim; d++) shape[d] = next_random(8);
     th_layout a = make(shape, ndim), view;
     if (next_random(2)) cr_assert(eq(int, th__view_flip(&a, NULL, 0, &a), TH_OK));
-    int covered = 1 + (int)next_random(ndim); /* dimensions that get an item */
-    int dots_at = next_random(2) ? (int)next_random(covered + 1) : -1;
-    int dimension = 0;
-    for (int item = 0; item <= covered; item++) {
-      if (item == dots_at) {
-        if (text[0]) put(text, ",");
-        put(text, "...");
-        for (int skip = ndim - covered; skip > 0; skip--, dimension++) {
-          c[dimension] = (choice){.count = (int)shape[dimension]};
-          for (int i = 0; i < c[dimension].count; i++) c[dimension].picked[i] = i;
-          sizes[n_sizes++] = shape[dimension];
-        }
-      }
-      if (item == covered) break;
-      if (next_random(6) == 0) {
-        put(text, text[0] ? ", None" : "None");
-        sizes[n_sizes++] = 1;
-      }
-      if (text[0]) put(text, ",");
-      c[dimension].single =
-          random_item(text, shape[dimension], c[dimension].picked, &c[dimension].count);
-      if (!c[dimension].single) sizes[n_sizes++] = c[dimension].count;
-      dimension++;
-    }
-    for (; dimension < ndim; dimension++) {
-      c[dimension] = (choice){.count = (int)shape[dimension]};
-      for (int i = 0; i < c[dimension].count; i++) c[dimension].picked[i] = i;
-      sizes[n_sizes++] = shape[dimension];
-    }
-    if (next_random(5) == 0) put(text, ",");
-    cr_assert(th__view_slice(&a, text, &view) == TH_OK, "'%s': %s", text, th_last_error());
-    cr_assert(view.ndim == n_sizes, "'%s': %d dimensions, not %d", text, view.ndim, n_sizes);
-    for (int d = 0; d < n_sizes; d++)
-      cr_assert(view.shape[d] == sizes[d], "'%s': size %lld of dimension %d, not %lld", text,
-                (long long)view.shape[d], d, (long long)sizes[d]);
-    int n = chosen_places(&a, c, want);
+    random_spec(&s, &a);
+    cr_assert(th__view_slice(&a, s.text, &view) == TH_OK, "'%s': %s", s.text, th_last_error());
+    cr_assert(view.ndim == s.n_sizes, "'%s': %d dimensions, not %d", s.text, view.ndim, s.n_sizes);
+    for (int d = 0; d < s.n_sizes; d++)
+      cr_assert(view.shape[d] == s.sizes[d], "'%s': size %lld of dimension %d, not %lld", s.text,
+                (long long)view.shape[d], d, (long long)s.sizes[d]);
+    int n = chosen_places(&a, s.choices, want);
     cr_assert(eq(int, view_places(&view, got), n));
-    cr_assert(memcmp(want, got, (size_t)n * sizeof *got) == 0, "'%s' picks other elements", text);
+    cr_assert(memcmp(want, got, (size_t)n * sizeof *got) == 0, "'%s' picks other elements", s.text);
   }
 }
 
