@@ -1,7 +1,7 @@
 /* Owns argmax and argmin: the position of the first largest or smallest element along one axis. A NaN beats every number. */
 #include "engine/base/error.h"
+#include "ops/fold.h"
 #include "ops/op.h"
-#include "ops/runs.h"
 
 typedef struct arg_params {
   int axis;
@@ -31,54 +31,61 @@ static th_status infer_arg(th_infer *io, const void *params) {
   return TH_OK;
 }
 
-/* The best element so far. */
-typedef struct best {
-  union {
-    float f32;
-    double f64;
-    int64_t i64;
-    uint64_t u64;
-  } value;
-  int64_t index; /* -1: none yet */
-} best;
-
-#define MORE(x, y) ((x) > (y))
-#define LESS(x, y) ((x) < (y))
-
-/* Scans x[0..n), whose first element has position `first`. A NaN that was found stays: nothing compares with it. */
-#define SCAN(id, T, member, BETTER)                                                                \
-  static void id(const void *from, int64_t n, int64_t first, best *b) {                            \
-    const T *x = from;                                                                             \
-    T value = b->index < 0 ? x[0] : b->value.member;                                               \
-    int64_t index = b->index < 0 ? first : b->index;                                               \
-    for (int64_t i = 0; i < n; i++)                                                                \
-      if (BETTER(x[i], value) || (x[i] != x[i] && value == value)) {                               \
-        value = x[i];                                                                              \
-        index = first + i;                                                                         \
-      }                                                                                            \
-    b->value.member = value;                                                                       \
-    b->index = index;                                                                              \
+/* Position of the first element equal to the extreme of its array, or NaN when that is. */
+#define FIRST(id, T)                                                                               \
+  static int64_t first_##id(const void *from, const void *extreme) {                               \
+    const T *x = from, wanted = *(const T *)extreme;                                               \
+    int64_t i = 0;                                                                                 \
+    if (wanted == wanted)                                                                          \
+      while (x[i] != wanted) i++;                                                                  \
+    else                                                                                           \
+      while (x[i] == x[i]) i++;                                                                    \
+    return i;                                                                                      \
+  }                                                                                                \
+  /* a against the best so far: 1 better */                                                        \
+  static bool better_##id(const void *a, const void *best, bool min) {                             \
+    T x = *(const T *)a, y = *(const T *)best;                                                     \
+    return (y == y) && (x != x || (min ? x < y : x > y));                                          \
   }
 
-SCAN(max_f32, float, f32, MORE)
-SCAN(max_f64, double, f64, MORE)
-SCAN(max_i64, int64_t, i64, MORE)
-SCAN(max_u64, uint64_t, u64, MORE)
-SCAN(min_f32, float, f32, LESS)
-SCAN(min_f64, double, f64, LESS)
-SCAN(min_i64, int64_t, i64, LESS)
-SCAN(min_u64, uint64_t, u64, LESS)
+FIRST(f32, float)
+FIRST(f64, double)
+FIRST(i64, int64_t)
+FIRST(u64, uint64_t)
 
-typedef void (*scan_fn)(const void *from, int64_t n, int64_t first, best *b);
-static const scan_fn scans[2][TH__COMPUTE_COUNT] = {{max_f32, max_f64, max_i64, max_u64},
-                                                    {min_f32, min_f64, min_i64, min_u64}};
+static const struct typed {
+  int64_t (*first)(const void *from, const void *extreme);
+  bool (*better)(const void *a, const void *best, bool min);
+} typed[TH__COMPUTE_COUNT] = {{first_f32, better_f32},
+                              {first_f64, better_f64},
+                              {first_i64, better_i64},
+                              {first_u64, better_u64}};
 
 typedef struct run {
   const th_kernel_args *k;
   th_layout lines; /* the input without the axis */
   int64_t n, step; /* along the axis */
-  scan_fn scan;
+  bool min;
+  const th__fold *fold;
+  const struct typed *typed;
 } run;
+
+/* The extreme of each piece is found first, with the loops of reductions, and looked for only where it is a better one. */
+static int64_t extreme_of_line(const run *r, const char *line) {
+  th_dtype t = r->lines.dtype;
+  int64_t item = (int64_t)th_dtype_size(t), index = -1;
+  th__word best = {.u = 0};
+  for (int64_t i = 0; i < r->n; i += PIECE) {
+    th__word buffer[PIECE], extreme;
+    int64_t n = r->n - i < PIECE ? r->n - i : PIECE;
+    const void *x = th__gathered(t, line + i * r->step * item, r->step, n, buffer);
+    r->fold->fold(x, n, &extreme);
+    if (index >= 0 && !r->typed->better(&extreme, &best, r->min)) continue;
+    best = extreme;
+    index = i + r->typed->first(x, &extreme);
+  }
+  return index;
+}
 
 static void scan_lines(int64_t from, int64_t to, void *arg) {
   const run *r = arg;
@@ -88,13 +95,7 @@ static void scan_lines(int64_t from, int64_t to, void *arg) {
   for (int64_t line = from; line < to; line++) {
     const char *x = (const char *)r->k->in_data[0] +
                     th__offset_at(line, r->lines.ndim, r->lines.shape, r->lines.strides) * item;
-    best b = {.index = -1};
-    for (int64_t i = 0; i < r->n; i += PIECE) {
-      th__word buffer[PIECE];
-      int64_t n = r->n - i < PIECE ? r->n - i : PIECE;
-      r->scan(th__gathered(t, x + i * r->step * item, r->step, n, buffer), n, i, &b);
-    }
-    out[line] = b.index;
+    out[line] = extreme_of_line(r, x);
   }
 }
 
@@ -104,7 +105,10 @@ static th_status arg(const th_kernel_args *k, bool min) {
   int axis = p->axis < 0 ? p->axis + in->ndim : p->axis;
   run r = {.k = k, .n = in->shape[axis], .step = in->strides[axis]};
   r.lines = th__layout_part(in, axis, 1, false);
-  r.scan = scans[min][th__compute_of(in->dtype)];
+  th__compute type = th__compute_of(in->dtype);
+  r.min = min;
+  r.fold = th__fold_of(min ? TH__FOLD_MIN : TH__FOLD_MAX, type);
+  r.typed = &typed[type];
   th_parallel_for(k->context, th__layout_size(&r.lines), th__grain(r.n), scan_lines, &r);
   return TH_OK;
 }

@@ -1,12 +1,11 @@
 /* Owns matmul and linear. Products run as tiles of single-threaded BLAS calls (plain loops for integers) under the engine's
  * parallel loop; tiles depend on the shapes only. Operands are used in place where BLAS can read them (rows or columns
  * contiguous) and otherwise packed into the workspace; halves and narrow integers compute in f32 and 64 bits there. */
-#include <cblas.h>
 #include <limits.h>
 #include <string.h>
 
-#include "engine/base/atomic.h"
 #include "engine/base/error.h"
+#include "ops/blas.h"
 #include "ops/op.h"
 #include "ops/runs.h"
 
@@ -284,23 +283,12 @@ static char *packed(const th_kernel_args *k, int input, int64_t size, char **roo
   return c.packed;
 }
 
-/* One library for the whole process: its own threads would fight with the workers. */
-static void make_blas_single(void) {
-  static th__spin lock;
-  static _Atomic bool done; /* release after the call pairs with acquire here */
-  if (th__load(&done, TH__ACQUIRE)) return;
-  th__spin_lock(&lock);
-  if (!th__load(&done, TH__RELAXED)) openblas_set_num_threads(1);
-  th__store(&done, true, TH__RELEASE);
-  th__spin_unlock(&lock);
-}
-
 static th_status matmul_cpu(const th_kernel_args *k) {
   run r = {.g = plan(&k->in[0], &k->in[1])};
   const gemm *g = &r.g;
   int64_t size = th__compute_size(g->type), n_out = th__layout_size(&k->out[0]);
   if (n_out == 0) return TH_OK;
-  make_blas_single();
+  th__blas_prepare();
   char *room = k->workspace;
   r.a = g->pack_a ? packed(k, 0, size, &room) : k->in_data[0];
   r.b = g->pack_b ? packed(k, 1, size, &room) : k->in_data[1];

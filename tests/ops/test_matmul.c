@@ -1,6 +1,3 @@
-#include <cblas.h>
-#include <time.h>
-
 #include "tests/ops/values.h"
 
 TestSuite(ops_matmul, .timeout = 60, .fini = stop_engine);

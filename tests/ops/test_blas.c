@@ -1,0 +1,28 @@
+#include <strings.h>
+
+#include "ops/blas.h"
+#include "values.h"
+
+TestSuite(ops_blas, .timeout = 60, .fini = stop_engine);
+
+Test(ops_blas, runs_kernels_that_fit_the_processor) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (wide && getenv("OPENBLAS_CORETYPE") == NULL)
+    cr_assert(strcmp(openblas_get_corename(), "Prescott") != 0);
+#endif
+  cr_assert(strlen(openblas_get_corename()) > 0);
+}
+
+Test(ops_blas, leaves_the_environment_as_it_was) {
+  const char *choice = getenv("OPENBLAS_CORETYPE");
+  cr_assert(choice == NULL || strcasecmp(choice, openblas_get_corename()) == 0);
+}
+
+Test(ops_blas, is_single_threaded_once_a_product_ran) {
+  th_array *a = th_ones(TH_SHAPE(3, 3), TH_F32, th_cpu(0));
+  cr_assert(eq(dbl, take_value(th_matmul(a, a), 8), 3));
+  cr_assert(eq(int, openblas_get_num_threads(), 1));
+  th_release(a);
+}
