@@ -2,7 +2,7 @@
  * before shutdown, so lookups take no lock. */
 #include <string.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 
 #define PER_KIND 32
 

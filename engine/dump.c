@@ -1,6 +1,6 @@
 /* Owns what people look at when something hangs: the dump of pending tasks, and the counters. Reads records that change
  * meanwhile; what is printed is a sample. */
-#include "engine/state.h"
+#include "engine/parts.h"
 
 #define SHOWN 32
 #define CHAIN 16

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 
 #define KEPT 64 /* unseen failures kept by text; more are only counted */
 

@@ -2,7 +2,7 @@
  * Back edges are read while records may be recycled, so every step checks the generation after reading. */
 #include <string.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 
 #define STUCK_LIMIT 4096 /* dead ends before the search gives up: bounds the work on meshes */
 #define SMALL       64

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <uv.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 #include "engine/trace.h"
 
 #define MAX_LANES  64

@@ -6,7 +6,7 @@
 
 #include "engine/base/env.h"
 #include "engine/service.h"
-#include "engine/state.h"
+#include "engine/parts.h"
 #include "engine/trace.h"
 
 #define MAX_AT_STOP 16

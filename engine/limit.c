@@ -1,7 +1,7 @@
 /* Owns the run-ahead limit: how many operations and bytes may be pending. Only threads of the program block here, and they
  * help; engine threads and bodies overrun. Each thread takes credit in portions, so the sums are looked at rarely. */
 #include "engine/service.h"
-#include "engine/state.h"
+#include "engine/parts.h"
 
 #define HARD_LIMIT ((int64_t)TH__SLOTS / 2) /* half of all slots stay free for links */
 #define PORTION    2048

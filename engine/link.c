@@ -1,6 +1,6 @@
 /* Owns links: a task becomes a successor of another by a compare-and-swap on the list head that holds the generation, which
  * a finished task refuses. A link also stays with its task as the back edge for helping and dumps. */
-#include "engine/state.h"
+#include "engine/parts.h"
 #include "engine/trace.h"
 
 /* The record that takes the next link of task: itself or an extension record. */

@@ -1,7 +1,7 @@
 /* Owns parallel loops inside a task. A loop is a counted record with a block counter; other workers get mere invitations, which
  * may come late. The owner runs blocks of its own loop only, so loops nest and never wait for strangers.
  * word = {generation, users}: joining is a compare-and-swap that an ended loop refuses. */
-#include "engine/state.h"
+#include "engine/parts.h"
 
 #define LOOPS 256
 

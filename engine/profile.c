@@ -6,7 +6,7 @@
 #include <string.h>
 #include <uv.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 #include "engine/trace.h"
 #include "engine/trace_view.h"
 

@@ -1,5 +1,5 @@
 /* Owns the ring of ready tasks. `lock` guards head, ring and capacity; count may be read without it. */
-#include "engine/state.h"
+#include "engine/parts.h"
 
 #define KEEP 16384 /* an empty ring larger than this is given back by trimming */
 

@@ -1,6 +1,6 @@
 /* Owns the way from "ready" to whoever runs a task: the queues of a pool device, claiming, waking sleepers. Entries are
  * mere references: a task may be named in several queues, and whoever claims it first has it. */
-#include "engine/state.h"
+#include "engine/parts.h"
 #include "engine/trace.h"
 
 bool th__claim(th__ref ref) {

@@ -2,7 +2,7 @@
  * the successor list (from here on every reference says "finished"), wake waiters, release successors, give the slot back. */
 #include <string.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 #include "engine/trace.h"
 
 /* Calls the body with this thread's context put aside: a helping thread has an error text, scopes and modes of its own. */

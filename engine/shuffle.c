@@ -1,6 +1,6 @@
 /* Owns shuffle mode: what is ready waits in one pool until a sync point, then one thread at a time runs it in an order drawn from
  * the seed, polling lane devices in between. With one submitting thread a seed replays exactly. `lock` guards pool and draw. */
-#include "engine/state.h"
+#include "engine/parts.h"
 
 static th__spin lock;
 static th__queue pool;

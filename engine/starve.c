@@ -1,6 +1,6 @@
 /* Owns tasks that found no memory: they wait, oldest first, until some is freed; when nothing else is running or ready that
  * could free any, the oldest gets a last chance, which fails with TH_ENOMEM. `lock` guards the list. */
-#include "engine/state.h"
+#include "engine/parts.h"
 
 static th__spin lock;
 static th__task **list; /* sorted by sequence, oldest last */

@@ -3,7 +3,7 @@
  * held, so it agrees with the order in every variable. */
 #include <string.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 #include "engine/trace.h"
 
 #define STACK_SET 16

@@ -1,6 +1,6 @@
 /* Owns the list of per-thread states of upper floors that are put aside while a nested body runs. Filled before threads exist
  * or idempotently; entries never go away. */
-#include "engine/state.h"
+#include "engine/parts.h"
 
 static struct {
   void *(*enter)(void);

@@ -3,7 +3,7 @@
 
 #include <sys/mman.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 
 #define CHUNK        64 /* slots trimmed together: a whole number of pages */
 #define STAMP_CHUNKS 8  /* chunks whose stamps fill a whole number of pages */

@@ -1,7 +1,7 @@
 /* Owns the engine's per-thread records: made on a thread's first call, reused after it ended, freed at shutdown. */
 #include <pthread.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 
 _Thread_local th__thread *th__self_record;
 _Thread_local uint32_t th__self_epoch;

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 
 static th__ref ref_of(th_token *token) { return (th__ref)(uintptr_t)token; }
 

@@ -2,7 +2,7 @@
  * record. */
 #include "engine/var.h"
 
-#include "engine/state.h"
+#include "engine/parts.h"
 
 #define FOLD 64 /* so many unfinished readers are joined into one record */
 

@@ -1,6 +1,6 @@
 /* Owns waiting: for one task, one variable, everything. A waiter helps, then spins, then parks on the task's `wake` word; the
  * flag in the claim word makes the finisher wake it. */
-#include "engine/state.h"
+#include "engine/parts.h"
 #include "engine/trace.h"
 
 #define SPIN_NS       50000

@@ -2,7 +2,7 @@
  * a publisher queues before it looks for sleepers; both orders are sequentially consistent, so no task is left lying. */
 #include <stdio.h>
 
-#include "engine/state.h"
+#include "engine/parts.h"
 
 #define SPIN_NS 50000
 

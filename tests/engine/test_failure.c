@@ -4,7 +4,7 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
-#include "tests/support/tasks.h"
+#include "support/tasks.h"
 
 TestSuite(failure, .timeout = 60);
 

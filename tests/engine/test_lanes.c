@@ -3,8 +3,8 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
-#include "tests/support/lagdevice.h"
-#include "tests/support/tasks.h"
+#include "support/lagdevice.h"
+#include "support/tasks.h"
 
 TestSuite(lanes, .timeout = 60);
 

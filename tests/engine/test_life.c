@@ -9,7 +9,7 @@
 
 #include "engine/base/mem.h"
 #include "engine/base/thread.h"
-#include "tests/support/tasks.h"
+#include "support/tasks.h"
 
 TestSuite(life, .timeout = 60);
 

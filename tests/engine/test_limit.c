@@ -4,7 +4,7 @@
 
 #include "engine/task.h"
 #include "engine/var.h"
-#include "tests/support/tasks.h"
+#include "support/tasks.h"
 
 TestSuite(limit, .timeout = 60);
 

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "tests/support/tasks.h"
+#include "support/tasks.h"
 
 TestSuite(order, .timeout = 60);
 

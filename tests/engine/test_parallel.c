@@ -3,7 +3,7 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
-#include "tests/support/tasks.h"
+#include "support/tasks.h"
 
 TestSuite(parallel, .timeout = 60);
 

@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
-#include "engine/state.h"
-#include "tests/support/tasks.h"
+#include "engine/parts.h"
+#include "support/tasks.h"
 
 TestSuite(slots, .timeout = 60);
 

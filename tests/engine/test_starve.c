@@ -3,7 +3,7 @@
 #include <criterion/new/assert.h>
 
 #include "engine/engine.h"
-#include "tests/support/tasks.h"
+#include "support/tasks.h"
 
 TestSuite(starve, .timeout = 60);
 

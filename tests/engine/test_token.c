@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/base/thread.h"
-#include "tests/support/tasks.h"
+#include "support/tasks.h"
 
 TestSuite(token, .timeout = 60);
 

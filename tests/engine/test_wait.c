@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "engine/base/thread.h"
-#include "tests/support/tasks.h"
+#include "support/tasks.h"
 
 TestSuite(wait, .timeout = 60);
 

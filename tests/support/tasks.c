@@ -1,5 +1,5 @@
 /* Owns the small tasks of engine tests. */
-#include "tests/support/tasks.h"
+#include "support/tasks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
