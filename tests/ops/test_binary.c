@@ -7,7 +7,15 @@
 
 #include "thrum/thrum.h"
 
-TestSuite(binary, .timeout = 60);
+/* A scope around each test releases what it makes. */
+static th_scope around;
+static void begin(void) { around = th_scope_begin(); }
+static void end(void) {
+  th_scope_end(around);
+  (void)th_wait_all();
+}
+
+TestSuite(binary, .timeout = 60, .init = begin, .fini = end);
 
 static double floor_divide(double x, double y) { return floor(x / y); }
 static double remainder_(double x, double y) { return x - y * floor(x / y); }

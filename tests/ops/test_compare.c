@@ -6,7 +6,15 @@
 
 #include "thrum/thrum.h"
 
-TestSuite(compare, .timeout = 60);
+/* A scope around each test releases what it makes. */
+static th_scope around;
+static void begin(void) { around = th_scope_begin(); }
+static void end(void) {
+  th_scope_end(around);
+  (void)th_wait_all();
+}
+
+TestSuite(compare, .timeout = 60, .init = begin, .fini = end);
 
 enum { MOST = 16 };
 

@@ -9,7 +9,15 @@
 #include "support/lagdevice.h"
 #include "thrum/thrum.h"
 
-TestSuite(copy, .timeout = 60);
+/* A scope around each test releases what it makes. */
+static th_scope around;
+static void begin(void) { around = th_scope_begin(); }
+static void end(void) {
+  th_scope_end(around);
+  (void)th_wait_all();
+}
+
+TestSuite(copy, .timeout = 60, .init = begin, .fini = end);
 
 static void expect(const th_array *a, const double *wanted, const char *what) {
   double got[64];

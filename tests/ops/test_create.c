@@ -8,7 +8,15 @@
 
 #include "thrum/thrum.h"
 
-TestSuite(create, .timeout = 60);
+/* A scope around each test releases what it makes. */
+static th_scope around;
+static void begin(void) { around = th_scope_begin(); }
+static void end(void) {
+  th_scope_end(around);
+  (void)th_wait_all();
+}
+
+TestSuite(create, .timeout = 60, .init = begin, .fini = end);
 
 static void expect(th_array *a, const double *wanted, int n, const char *what) {
   double got[32];

@@ -10,7 +10,15 @@
 #include "support/fardevice.h"
 #include "thrum/thrum.h"
 
-TestSuite(invoke, .timeout = 60);
+/* A scope around each test releases what it makes. */
+static th_scope around;
+static void begin(void) { around = th_scope_begin(); }
+static void end(void) {
+  th_scope_end(around);
+  (void)th_wait_all();
+}
+
+TestSuite(invoke, .timeout = 60, .init = begin, .fini = end);
 
 static uint64_t submitted(void) {
   th_engine_stats stats = {.size = sizeof stats};

@@ -7,7 +7,15 @@
 
 #include "thrum/thrum.h"
 
-TestSuite(unary, .timeout = 60);
+/* A scope around each test releases what it makes. */
+static th_scope around;
+static void begin(void) { around = th_scope_begin(); }
+static void end(void) {
+  th_scope_end(around);
+  (void)th_wait_all();
+}
+
+TestSuite(unary, .timeout = 60, .init = begin, .fini = end);
 
 typedef struct row {
   const char *name;
@@ -173,6 +181,7 @@ Test(unary, second_derivatives) {
     th_zero_grad(a);
     cr_assert(eq(int, th_backward(th_sum(slope, NULL, 0, false), 0), TH_OK), "%s: %s", list[k].name,
               th_last_error());
+    th_release(slope);
     double got[3], below[3], at[3], above[3], low[3], high[3];
     cr_assert(eq(int, th_read(th_grad(a), got, sizeof got), TH_OK));
     for (int i = 0; i < 3; i++) low[i] = x[i] - h, high[i] = x[i] + h;

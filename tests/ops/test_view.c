@@ -6,7 +6,15 @@
 
 #include "thrum/thrum.h"
 
-TestSuite(view, .timeout = 60);
+/* A scope around each test releases what it makes. */
+static th_scope around;
+static void begin(void) { around = th_scope_begin(); }
+static void end(void) {
+  th_scope_end(around);
+  (void)th_wait_all();
+}
+
+TestSuite(view, .timeout = 60, .init = begin, .fini = end);
 
 static th_array *counting(void) {
   th_array *flat = th_arange(0, 12, 1, TH_F64, th_cpu(0));
@@ -115,8 +123,11 @@ static th_array *turned(th_array *a) {
 }
 
 static th_array *apply(th_array *const *in, int n, void *user) {
+  th_scope scope = th_scope_begin();
   th_array *view = (*(view_fn *)user)(in[0]);
-  return th_multiply(view, view);
+  th_array *squares = th_keep(th_multiply(view, view));
+  th_scope_end(scope);
+  return squares;
 }
 
 Test(view, gradients) {
