@@ -1,3 +1,4 @@
+#include "tests/support/fardevice.h"
 #include "tests/ops/values.h"
 
 TestSuite(ops_custom, .timeout = 60, .fini = stop_engine);
@@ -139,6 +140,33 @@ Test(ops_custom, runs_on_the_shapes_of_the_meta_device) {
   cr_assert(eq(i64, th_array_shape(z)[1], 7));
   th_release(x);
   th_release(z);
+}
+
+Test(ops_custom, goes_over_the_cpu_on_a_device_without_its_kernel) {
+  far_install();
+  register_axpby();
+  th_array *near = noisy(TH_SHAPE(5), TH_F64, 1), *x = th_copy_to(near, far_device(0));
+  th_array *z = call_axpby(x, x, 2, -1), *back = th_copy_to(z, th_cpu(0));
+  cr_assert(z != NULL && th_device_equal(th_array_device(z), far_device(0)));
+  double *expected = values_of(near);
+  cr_assert(worst_of(back, expected, 5) < 1e-15);
+  free(expected);
+  th_array *all[] = {near, x, z, back};
+  for (int j = 0; j < 4; j++) th_release(all[j]);
+}
+
+Test(ops_custom, is_refused_there_when_devices_are_strict) {
+  setenv("TH_STRICT_DEVICE", "1", 1);
+  far_install();
+  register_axpby();
+  th_array *near = noisy(TH_SHAPE(5), TH_F64, 1), *x = th_copy_to(near, far_device(0));
+  char name[32];
+  th_device_name(far_device(0), name, sizeof name);
+  cr_assert(x != NULL && call_axpby(x, x, 1, 1) == NULL);
+  cr_assert(strstr(th_last_error(), name) != NULL, "%s", th_last_error());
+  cr_assert(failed_with(TH_ENOSYS, "axpby"));
+  th_release(near);
+  th_release(x);
 }
 
 static th_status pair_infer(const th_op_shape *in, th_op_shape *out, const void *params) {
