@@ -11,6 +11,7 @@
 #include "engine/base/thread.h"
 #include "ndarray/array.h"
 #include "ndarray/dtype.h"
+#include "support/fardevice.h"
 #include "support/lagdevice.h"
 #include "thrum/thrum.h"
 
@@ -106,6 +107,27 @@ Test(host, devices_where_issued_is_not_complete) {
     round_trips(lag_device(2), "lag:2");
     cr_assert(eq(int, th_shutdown(), TH_OK));
   }
+}
+
+Test(host, devices_the_host_cannot_reach) {
+  far_install();
+  th_array *a = counting(6, 5, far_device(0)), *v = slice(a, "::-2, 1:4"), *rows = slice(a, "2:4");
+  float all[30], some[10];
+  cr_assert(eq(int, th_read(a, all, sizeof all), TH_OK));
+  for (int i = 0; i < 30; i++) cr_assert(eq(flt, all[i], (float)i));
+  cr_assert(eq(int, th_read(v, some, 9 * sizeof(float)), TH_OK));
+  for (int i = 0; i < 9; i++) cr_assert(eq(flt, some[i], (float)((5 - i / 3 * 2) * 5 + 1 + i % 3)));
+  for (int i = 0; i < 10; i++) some[i] = -(float)i;
+  cr_assert(eq(int, th_write(rows, some, sizeof some), TH_OK));
+  cr_assert(eq(int, th_read(a, all, sizeof all), TH_OK));
+  for (int i = 0; i < 30; i++)
+    cr_assert(eq(flt, all[i], i >= 10 && i < 20 ? (float)(10 - i) : (float)i));
+  cr_assert(eq(int, th_write(v, some, 9 * sizeof(float)), TH_ENOSYS));
+  expect_error(TH_ENOSYS, "th_write: a strided view on this device");
+  cr_assert(far_copies_in() == 2 && far_copies_out() == 3);
+  th_release(rows);
+  th_release(v);
+  th_release(a);
 }
 
 Test(host, every_element_type) {
