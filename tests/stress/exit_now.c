@@ -4,6 +4,10 @@
 
 #include "thrum/thrum.h"
 
+/* Never given back, but not lost either. */
+static th_var *v;
+static th_array *a;
+
 static th_status short_task(void *arg, th_task_context *context) {
   nanosleep(&(struct timespec){.tv_nsec = 1000}, NULL);
   return TH_OK;
@@ -12,8 +16,8 @@ static th_status short_task(void *arg, th_task_context *context) {
 int main(int argc, char **argv) {
   enum { TASKS = 10000 };
   if (th_init(&(th_config){.size = sizeof(th_config), .max_ops = -1}) != TH_OK) return 2;
-  th_var *v = th_var_new();
-  th_array *a = th_ones(TH_SHAPE(100, 100), TH_F32, th_cpu(0));
+  v = th_var_new();
+  a = th_ones(TH_SHAPE(100, 100), TH_F32, th_cpu(0));
   if (!v || !a) return 3;
   for (int i = 0; i < TASKS; i++) {
     th_task task = {.name = "short", .run = short_task, .writes = &v, .n_writes = i % 2};
