@@ -117,32 +117,36 @@ static void running_ahead(long n) {
 }
 
 static double nap(double x, void *user) {
-  demo_sleep(1e-3);
+  demo_sleep(5e-3);
   return x + 1;
 }
 
-/* Reading a value is a wait in disguise; the engine counts them. */
+/* Waits that the engine counts in a loop of slow operations. */
+static int waits_in_loop(int steps, bool reading) {
+  th_engine_stats before = {.size = sizeof before}, after = {.size = sizeof after};
+  th_array *x = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, th_cpu(0)));
+  DEMO_TRY(th_wait_all());
+  DEMO_TRY(th_engine_get_stats(&before));
+  for (int i = 0; i < steps; i++) {
+    th_array *next = DEMO_MAKE(th_map(x, nap, NULL));
+    th_release(x);
+    x = next;
+    if (reading) demo_item(x);
+  }
+  DEMO_TRY(th_engine_get_stats(&after));
+  DEMO_TRY(th_wait(x));
+  th_release(x);
+  return (int)(after.host_waits - before.host_waits);
+}
+
+/* Reading a value is a wait in disguise. */
 static void hidden_waits(void) {
   enum { STEPS = 20 };
-  uint64_t waits[2];
-  for (int reading = 0; reading < 2; reading++) {
-    th_engine_stats before = {.size = sizeof before}, after = {.size = sizeof after};
-    th_array *x = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, th_cpu(0)));
-    DEMO_TRY(th_wait_all());
-    DEMO_TRY(th_engine_get_stats(&before));
-    for (int i = 0; i < STEPS; i++) {
-      th_array *next = DEMO_MAKE(th_map(x, nap, NULL));
-      th_release(x);
-      x = next;
-      if (reading) demo_item(x);
-    }
-    DEMO_TRY(th_engine_get_stats(&after));
-    waits[reading] = after.host_waits - before.host_waits;
-    DEMO_TRY(th_wait(x));
-    th_release(x);
-  }
-  demo_check(waits[0] == 0, "a loop of %d operations: no wait", STEPS);
-  demo_check(waits[1] == STEPS, "the same with th_item() in it: %d waits", (int)waits[1]);
+  int without = waits_in_loop(STEPS, false), with = 0;
+  /* Again when this thread was kept off its core so long that a result was there before it asked. */
+  for (int try = 0; try < 5 && with != STEPS; try++) with = waits_in_loop(STEPS, true);
+  demo_check(without == 0, "a loop of %d operations: %d waits", STEPS, without);
+  demo_check(with == STEPS, "the same with th_item() in it: %d waits", with);
 }
 
 int main(int argc, char **argv) {

@@ -78,74 +78,91 @@ static double train_epoch(const network *net, th_loader *loader, th_optimizer *o
   return mean;
 }
 
-static void check_trace_path(const char *path) {
-  FILE *file = fopen(path, "ab");
-  if (!file) demo_die("--trace: cannot write '%s'", path);
-  fclose(file);
-}
+typedef struct settings {
+  const char *data, *trace;
+  long epochs, batch, seed, size;
+  double lr, momentum;
+  bool quiet, table;
+} settings;
 
-int main(int argc, char **argv) {
-  const char *data = NULL, *trace = "trace.json";
-  long epochs = 20, batch = 64, seed = 1, size = 8;
-  double lr = 0.1, momentum = 0.9;
-  bool quiet = false, table = false;
+static settings read_settings(int argc, char **argv) {
+  static settings s = {.trace = "trace.json",
+                       .epochs = 20,
+                       .batch = 64,
+                       .seed = 1,
+                       .size = 8,
+                       .lr = 0.1,
+                       .momentum = 0.9};
   const demo_option options[] = {
-      {"data", "directory with optdigits.{tra,hol,tes} or t10k-*-ubyte.gz; else drawn digits",
-       .text = &data},
-      {"size", "8 or 28: pixels per side of drawn digits", .integer = &size},
-      {"epochs", "passes over the training set", .integer = &epochs},
-      {"batch", "images per step", .integer = &batch},
-      {"lr", "learning rate", .number = &lr},
-      {"momentum", "momentum", .number = &momentum},
-      {"seed", "of the weights, the shuffling and the drawn digits", .integer = &seed},
-      {"trace", "where to write the trace of the last epoch; '' = nowhere", .text = &trace},
-      {"table", "print where the time of the last epoch went", .flag = &table},
-      {"quiet", "no line per epoch", .flag = &quiet},
+      {"data", "folder with optdigits.{tra,hol,tes} or t10k-*-ubyte.gz; else drawn digits",
+       .text = &s.data},
+      {"size", "8 or 28: pixels per side of drawn digits", .integer = &s.size},
+      {"epochs", "passes over the training set", .integer = &s.epochs},
+      {"batch", "images per step", .integer = &s.batch},
+      {"lr", "learning rate", .number = &s.lr},
+      {"momentum", "momentum", .number = &s.momentum},
+      {"seed", "of the weights, the shuffling and the drawn digits", .integer = &s.seed},
+      {"trace", "where to write the trace of the last epoch; '' = nowhere", .text = &s.trace},
+      {"table", "print where the time of the last epoch went", .flag = &s.table},
+      {"quiet", "no line per epoch", .flag = &s.quiet},
   };
   DEMO_OPTIONS(argc, argv, "Trains a network to read digits: 64-128-10, or 784-256-128-10.",
                options);
-  if (epochs < 1 || batch < 1) demo_die("--epochs and --batch must be at least 1");
-  if (size != 8 && size != 28) demo_die("--size must be 8 or 28");
-  if (*trace) check_trace_path(trace);
+  if (s.epochs < 1 || s.batch < 1) demo_die("--epochs and --batch must be at least 1");
+  if (s.size != 8 && s.size != 28) demo_die("--size must be 8 or 28");
+  FILE *file = *s.trace ? fopen(s.trace, "ab") : NULL; /* better now than after the training */
+  if (*s.trace && !file) demo_die("--trace: cannot write '%s'", s.trace);
+  if (file) fclose(file);
+  return s;
+}
 
-  data_set set = data_open(data, (int)size, (uint64_t)seed);
-  int64_t inputs = th_array_shape(set.train_images)[1];
-  int64_t count = th_array_shape(set.train_images)[0];
-  network net = make_network(inputs, (uint64_t)seed);
-  printf("%s: %lld training images, %lld test images, %lld pixels each\n", set.name,
-         (long long)count, (long long)th_array_shape(set.test_images)[0], (long long)inputs);
-  th_optimizer *optimizer = th_sgd(net.params, 2 * net.layers, lr, momentum, 0, false);
+/* Trains for all epochs, telling about each; returns the test accuracy after the last. */
+static double train(const settings *s, const network *net, const data_set *set) {
+  int64_t count = th_array_shape(set->train_images)[0];
+  th_optimizer *optimizer = th_sgd(net->params, 2 * net->layers, s->lr, s->momentum, 0, false);
   th_loader *loader = th_loader_new(
-      TH_ARRAYS(set.train_images, set.train_labels),
-      &(th_loader_options){.batch = batch, .shuffle = true, .prefetch = 4, .seed = (uint64_t)seed});
+      TH_ARRAYS(set->train_images, set->train_labels),
+      &(th_loader_options){
+          .batch = s->batch, .shuffle = true, .prefetch = 4, .seed = (uint64_t)s->seed});
   if (!optimizer || !loader) demo_die("%s", th_last_error());
-
   double result = 0, training = 0;
-  for (long epoch = 1; epoch <= epochs; epoch++) {
+  for (long epoch = 1; epoch <= s->epochs; epoch++) {
     char label[32];
     snprintf(label, sizeof label, "epoch %2ld", epoch);
-    bool traced = epoch == epochs && (*trace || table);
+    bool traced = epoch == s->epochs && (*s->trace || s->table);
     if (traced) DEMO_TRY(th_profile_start(TH_PROFILE_ALL));
     double start = demo_seconds();
-    double loss = train_epoch(&net, loader, optimizer, count, quiet ? "training" : label);
+    double loss = train_epoch(net, loader, optimizer, count, label);
     double seconds = demo_seconds() - start;
     training += seconds;
-    if (traced) DEMO_TRY(th_profile_stop(*trace ? trace : NULL));
-    result = accuracy(&net, set.test_images, set.test_labels);
-    if (quiet) continue;
+    if (traced) DEMO_TRY(th_profile_stop(*s->trace ? s->trace : NULL));
+    result = accuracy(net, set->test_images, set->test_labels);
+    if (s->quiet) continue;
     printf("%s  loss %.4f  test accuracy %.4f  %8.0f images/s\n", label, loss, result,
            (double)count / seconds);
     fflush(stdout);
   }
-  printf("trained %ld epochs in %.2f s, %.0f images/s\n", epochs, training,
-         (double)(count * epochs) / training);
-  if (table) DEMO_TRY(th_profile_table(stdout));
-  if (*trace) {
-    printf("trace of the last epoch: %s (open it in ui.perfetto.dev or chrome://tracing)\n", trace);
-  }
-
+  printf("trained %ld epochs in %.2f s, %.0f images/s\n", s->epochs, training,
+         (double)(count * s->epochs) / training);
   th_loader_release(loader);
   th_optimizer_release(optimizer);
+  return result;
+}
+
+int main(int argc, char **argv) {
+  settings s = read_settings(argc, argv);
+  data_set set = data_open(s.data, (int)s.size, (uint64_t)s.seed);
+  int64_t inputs = th_array_shape(set.train_images)[1];
+  network net = make_network(inputs, (uint64_t)s.seed);
+  printf("%s: %lld training images, %lld test images, %lld pixels each\n", set.name,
+         (long long)th_array_shape(set.train_images)[0],
+         (long long)th_array_shape(set.test_images)[0], (long long)inputs);
+  double result = train(&s, &net, &set);
+  if (s.table) DEMO_TRY(th_profile_table(stdout));
+  if (*s.trace) {
+    printf("trace of the last epoch: %s (open it in ui.perfetto.dev or chrome://tracing)\n",
+           s.trace);
+  }
   for (int i = 0; i < 2 * net.layers; i++) th_release(net.params[i]);
   data_close(&set);
   DEMO_TRY(th_shutdown());
