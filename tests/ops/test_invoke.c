@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/mem.h"
 #include "ops/op.h"
 #include "support/fardevice.h"
 #include "thrum/thrum.h"
@@ -279,4 +280,30 @@ Test(invoke, scopes_own_results) {
   cr_assert(eq(int, th_memory_get(th_cpu(0), &info), TH_OK));
   cr_assert(kept > 0 && kept <= 8192, "only one result was kept, not %d bytes", (int)kept);
   cr_assert(eq(i64, info.live, 0));
+}
+
+/* Every allocation of a call fails once: it says so, leaves nothing behind, and works when there is memory again. */
+Test(invoke, allocations_that_fail) {
+  th_array *i = th_astype(counting(6), TH_I32), *f = counting(6), *tail = th_slice(f, "1:");
+  th_array *head = th_slice(f, ":-1"), *square = th_reshape(counting(9), TH_SHAPE(3, 3));
+  cr_assert(eq(int, th_wait_all(), TH_OK));
+  int done = 0;
+  for (int k = 0; k < 200 && done < 3; k++) {
+    th_clear_error();
+    th__mem_fail_after(k);
+    th_array *sum = th_add(i, f);
+    th_status status = th_multiply_inplace(tail, head);
+    th_array *flat = th_reshape(th_matrix_transpose(square), TH_SHAPE(-1));
+    bool failed = !sum || status != TH_OK || !flat;
+    if (failed) cr_assert(eq(int, th_last_status(), TH_ENOMEM), "%d: %s", k, th_last_error());
+    if (!failed) done++;
+    th_status waited = th_wait_all();
+    th__mem_fail_after(-1);
+    cr_assert(waited == TH_OK || waited == TH_ENOMEM, "%d: %s", k, th_last_error());
+    th_release(sum);
+    th_release(flat);
+    cr_assert(eq(int, th_fill(f, 1), TH_OK));
+    cr_assert(eq(int, th_wait(f), TH_OK));
+  }
+  cr_assert(eq(int, done, 3), "all three worked in the end");
 }
