@@ -66,6 +66,7 @@ static int in_child(th_var *v) {
   if (push_nop(NULL, v) != TH_EFORK) return 1;
   if (th_wait_all() != TH_EFORK || th_wait_var(v) != TH_EFORK) return 2;
   th_var_release(v);
+  if (!ENGINE_THREADS_AFTER_FORK) return 0;
   if (th_reset_after_fork() != TH_OK) return 3;
   th_var *fresh = th_var_new();
   _Atomic int sum = 0;

@@ -131,6 +131,7 @@ Test(order, higher_classes_first_and_in_order) {
   gate = 1;
   /* Not th_wait_all(): a helping thread would run some at the same time. */
   while (log.count < 400) th_wait_var_for(gate_var, 1000000);
+  th_wait_all(); /* the last may still be writing its entry */
   int last_of_class[4] = {-1, -1, -1, -1};
   for (int i = 0; i < 400; i++) {
     int class_ = log.entries[i] % 4;

@@ -2,8 +2,7 @@
 #ifndef THRUM_TESTS_SUPPORT_TASKS_H
 #define THRUM_TESTS_SUPPORT_TASKS_H
 
-#include "engine/base/atomic.h"
-#include "thrum/engine.h"
+#include "support/engine.h"
 
 /* A log that many tasks append to. */
 typedef struct task_log {
