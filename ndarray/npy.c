@@ -1,8 +1,10 @@
 /* Owns the .npy format: strict reading of versions 1 to 3, writing of version 1.0. A file is believed only as far as its
  * length goes: nothing is allocated for data that are not there. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
@@ -250,9 +252,12 @@ static th_array *load(FILE *file, const char *path, th_device d) {
 
 th_array *th_load_npy(const char *path, th_device d) {
   if (!path) return th__fail_null(TH_EINVAL, "th_load_npy: path is NULL");
-  FILE *file = fopen(path, "rbe");
+  /* Not blocking: a named pipe must be refused, not waited for. */
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "rb");
   if (!file) {
     (void)file_error("th_load_npy", path, strerror(errno));
+    if (descriptor >= 0) (void)close(descriptor);
     return NULL;
   }
   th_array *a = load(file, path, d);

@@ -68,10 +68,10 @@ TH_API th_array *th_wrap(void *data, const int64_t *shape, const int64_t *stride
 
 /* Handles. */
 TH_API th_array *th_retain(th_array *a); /**< Adds a reference; returns a. */
-TH_API void th_release(
-    th_array
-        *a); /**< Drops one; NULL is fine, pending operations keep what they need. Never blocks.
-                                               The only call that is legal after th_shutdown() and in a forked child. */
+/** Drops one; NULL is fine, pending operations keep what they need. Never blocks. The only call that is legal after
+ *  th_shutdown() and in a forked child. Of an array that a scope owns: undoes a th_retain() of this thread, else gives up
+ *  the scope's reference before its end. */
+TH_API void th_release(th_array *a);
 typedef struct th_scope_state *th_scope; /**< A scope of temporaries of one thread. */
 TH_API th_scope
 th_scope_begin(void); /**< From now on arrays made on this thread belong to the scope. Nests. */

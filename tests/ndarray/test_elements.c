@@ -180,9 +180,9 @@ Test(elements, every_kind_of_layout) {
       memset(y, 0xff, size);
       written++;
     }
-    for (size_t i = 0; i < ROOM; i++)
-      cr_assert(0xff == (unsigned char)out[i], "round %d wrote byte %zu beyond its elements", round,
-                i);
+    bool untouched =
+        (unsigned char)out[0] == 0xff && memcmp(out, out + 1, ROOM * sizeof(double) - 1) == 0;
+    cr_assert(untouched, "round %d wrote beyond its elements", round);
     cr_assert(eq(i64, written, n));
   }
   free(in);
