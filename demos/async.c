@@ -65,6 +65,7 @@ static void waiting_for_one(void) {
 static void waiting_each_time(void) {
   enum { STEPS = 10000 };
   double each = 1e9, once = 1e9, submit = 1e9, see = 1e9;
+  demo_others();
   for (int try = 0; try < 5; try++) {
     th_array *x = DEMO_MAKE(th_zeros(TH_SHAPE(1, 2), TH_F32, th_cpu(0)));
     DEMO_TRY(th_wait(x));
@@ -90,7 +91,12 @@ static void waiting_each_time(void) {
          STEPS, each * 1e3, once * 1e3, each / once);
   printf("per step: %.0f ns to submit, %.0f ns in all; %.1f us from the last call to the result\n",
          submit / STEPS * 1e9, once / STEPS * 1e9, see * 1e6);
-  demo_check(once < each, "waiting once is faster");
+  double others = demo_others();
+  if (others < 0.2) {
+    demo_check(once < each, "waiting once is faster");
+  } else {
+    printf("  not judged: other programs took %.0f %% of the machine\n", others * 100);
+  }
 }
 
 static long long peak_of_squares(long n) {
