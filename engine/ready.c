@@ -94,9 +94,10 @@ static th__ref take_inbox(th__thread *self, th__pool_device *device) {
   th__ref batch[8];
   int n = th__queue_take(&device->classes[TH__CLASS_DEFAULT], batch, 8);
   if (n == 0) return take_class(self, device, TH__CLASS_DEFAULT, false);
-  /* Reversed: the oldest is taken next from the back. */
+  /* Reversed: the oldest is taken next from the back. The inbox has room for what was just taken. */
   for (int i = n; i-- > 1;)
-    while (!th__queue_push(&self->own, batch[i])) th__yield();
+    if (!th__queue_push(&self->own, batch[i]))
+      push_class(self, device, TH__CLASS_DEFAULT, batch[i]);
   return batch[0];
 }
 

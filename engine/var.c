@@ -146,8 +146,9 @@ static void add_reader(th__thread *self, th_var *v, th__ref ref) {
   while (v->n_readers == v->reader_capacity) {
     prune(v);
     if (v->n_readers >= FOLD) fold(self, v);
-    /* Grows when pruning helped little, so that pruning stays linear in the end. */
-    if (v->n_readers > v->reader_capacity / 2 && !grow_readers(v)) th__yield();
+    /* Grows when pruning helped little, so that pruning stays linear in the end. A join needs no memory. */
+    if (v->n_readers > v->reader_capacity / 2 && !grow_readers(v)) fold(self, v);
+    if (v->n_readers == v->reader_capacity) th__yield(); /* not even a slot for a join */
   }
   v->readers[v->n_readers++] = ref;
 }
