@@ -22,13 +22,13 @@ static const row rows[] = {
     {TH_I8, 127, '+', 1, -128},
     {TH_I16, 32767, '+', 1, -32768},
     {TH_I32, -2147483648.0, '+', -1, 2147483647},
-    {TH_F16, 65504, '+', 16, INFINITY},
+    {TH_F16, 65504, '+', 16, (double)INFINITY},
     {TH_BF16, 256, '+', 1, 256},
     {TH_F32, 16777216, '+', 1, 16777216},
-    {TH_F32, 3e38, '*', 10, INFINITY},
-    {TH_F32, 0, '/', 0, NAN},
-    {TH_F64, 1e308, '*', 10, INFINITY},
-    {TH_F64, -1, '/', 0, -INFINITY},
+    {TH_F32, 3e38, '*', 10, (double)INFINITY},
+    {TH_F32, 0, '/', 0, (double)NAN},
+    {TH_F64, 1e308, '*', 10, (double)INFINITY},
+    {TH_F64, -1, '/', 0, -(double)INFINITY},
 };
 
 static bool same(double a, double b) { return (isnan(a) && isnan(b)) || a == b; }

@@ -28,8 +28,7 @@ Test(csv, accepts_the_usual_forms) {
       "a,b,c\n1,2,3\n4,5,6\n",
       "\"first, one\";\"second\"\n1,2,3\n4,5,6\n",
       "# x y z\n1,2,3\n4,5,6\n",
-      "\xEF\xBB\xBF"
-      "1,2,3\n4,5,6\n",
+      "\357\273\2771,2,3\n4,5,6\n", /* a byte order mark */
       "+1.0,2e0,.3e1\n4.,0.05E+2,6.000\n",
   };
   for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
