@@ -100,9 +100,12 @@ Test(host, devices_of_a_split) {
 }
 
 Test(host, devices_where_issued_is_not_complete) {
-  for (uint64_t seed = 1; seed < 6; seed++) {
+  static const char *const modes[] = {"threads", "serial", "shuffle:2", "shuffle-threads:3"};
+  for (uint64_t seed = 1; seed < 9; seed++) {
+    th_config config = {
+        .size = sizeof config, .engine = modes[seed % 4], .workers = seed % 3 ? 1 : -1};
     lag_install(seed);
-    cr_assert(eq(int, th_init(NULL), TH_OK));
+    cr_assert(eq(int, th_init(&config), TH_OK));
     round_trips(lag_device(0), "lag:0");
     round_trips(lag_device(2), "lag:2");
     cr_assert(eq(int, th_shutdown(), TH_OK));
@@ -331,6 +334,39 @@ Test(host, memory_that_never_comes_is_an_error) {
   cr_assert(eq(int, th_read(b, data, 2 << 20), TH_OK));
   th_release(b);
   free(data);
+}
+
+/* A call while only n more allocations succeed. */
+#define SHORT_OF_MEMORY(n, call)                                                                   \
+  do {                                                                                             \
+    th__mem_fail_after(n);                                                                         \
+    th_status status = (call);                                                                     \
+    th__mem_fail_after(-1);                                                                        \
+    failures += status != TH_OK;                                                                   \
+    cr_assert(status == TH_OK || status == TH_ENOMEM, "%s: %s", #call, th_last_error());           \
+  } while (0)
+
+Test(host, out_of_host_memory) {
+  int64_t before = th__mem_live();
+  cr_assert(eq(int, th_init(NULL), TH_OK));
+  FILE *out = fopen("/dev/null", "w");
+  float data[100] = {0};
+  const void *seen;
+  int failures = 0;
+  for (int64_t n = 0; n < 20; n++) {
+    th_array *a = counting(10, 10, th_cpu(0));
+    SHORT_OF_MEMORY(n, th_read(a, data, sizeof data));
+    SHORT_OF_MEMORY(n, th_write(a, data, sizeof data));
+    SHORT_OF_MEMORY(n, th_print(a, out));
+    SHORT_OF_MEMORY(n, th_map_read(a, &seen));
+    if (seen) cr_assert(eq(int, th_unmap(a), TH_OK));
+    cr_assert(th_read(a, data, sizeof data) == TH_OK, "%s", th_last_error());
+    th_release(a);
+  }
+  fclose(out);
+  cr_assert(failures >= 4 && failures < 40);
+  cr_assert(eq(int, th_shutdown(), TH_OK));
+  cr_assert(eq(i64, th__mem_live(), before));
 }
 
 /* --- several threads --- */
