@@ -98,6 +98,8 @@ static th__ref take_inbox(th__thread *self, th__pool_device *device) {
   for (int i = n; i-- > 1;)
     if (!th__queue_push(&self->own, batch[i]))
       push_class(self, device, TH__CLASS_DEFAULT, batch[i]);
+  /* What is kept here would wait behind what runs first, however long that takes. */
+  if (n > 1) th__wake_workers(self, device, n - 1);
   return batch[0];
 }
 
