@@ -85,7 +85,9 @@ th_status push_add(_Atomic int *target, int n, th_var *reads, th_var *writes) {
 
 static th_status gate_run(void *arg, th_task_context *context) {
   _Atomic int *gate = *(_Atomic int **)arg;
-  while (th__load(gate, TH__ACQUIRE) == 0) th__sleep_ns(100000);
+  int closed = 0;
+  th__cas(gate, &closed, -1, TH__ACQ_REL);
+  while (th__load(gate, TH__ACQUIRE) != 1) th__sleep_ns(100000);
   return TH_OK;
 }
 

@@ -19,7 +19,7 @@ th_status push_sleep(int ms, th_var *reads, th_var *writes);
 th_status push_log(task_log *log, int entry, th_var *reads, th_var *writes, int priority);
 th_status push_fail(const char *name, const char *text, th_var *reads, th_var *writes);
 th_status push_add(_Atomic int *target, int n, th_var *reads, th_var *writes);
-/* A task that runs until *gate is not 0. */
+/* A task that runs until *gate is 1; it sets a gate of 0 to -1 when it starts. */
 th_status push_gate(_Atomic int *gate, th_var *writes);
 
 int64_t resident_kib(void); /* memory of this process */
