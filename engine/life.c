@@ -184,6 +184,19 @@ th_status th_init(const th_config *config) {
   return status;
 }
 
+static void zero_counters(void) {
+  th__store(&th__the.active, 0, TH__RELAXED);
+  th__store(&th__the.workers_alive, 0, TH__RELAXED);
+  th__store(&th__the.failures_live, 0, TH__RELAXED);
+  th__store(&th__the.bytes, 0, TH__RELAXED);
+  th__store(&th__the.starved, 0, TH__RELAXED);
+  th__store(&th__the.limit_waiters, 0, TH__RELAXED);
+  th__store(&th__the.host_waits, 0, TH__RELAXED);
+  th__store(&th__the.host_wait_ns, 0, TH__RELAXED);
+  th__store(&th__the.limit_waits, 0, TH__RELAXED);
+  th__store(&th__the.fallbacks, 0, TH__RELAXED);
+}
+
 /* Everything that start() made goes; under starting. */
 static void stop(void) {
   th__store(&th__the.stopping, 1, TH__SEQ_CST);
@@ -200,13 +213,7 @@ static void stop(void) {
   th__trace_shutdown();
   th__threads_free();
   th__slots_close();
-  th__store(&th__the.failures_live, 0, TH__RELAXED);
-  th__store(&th__the.bytes, 0, TH__RELAXED);
-  th__store(&th__the.active, 0, TH__RELAXED);
-  th__store(&th__the.host_waits, 0, TH__RELAXED);
-  th__store(&th__the.host_wait_ns, 0, TH__RELAXED);
-  th__store(&th__the.limit_waits, 0, TH__RELAXED);
-  th__store(&th__the.fallbacks, 0, TH__RELAXED);
+  zero_counters();
   was_shut = true;
 }
 
@@ -242,12 +249,7 @@ th_status th_reset_after_fork(void) {
   th__loops_forget();
   th__slots_close();
   th__trace_reset();
-  th__store(&th__the.active, 0, TH__RELAXED);
-  th__store(&th__the.workers_alive, 0, TH__RELAXED);
-  th__store(&th__the.failures_live, 0, TH__RELAXED);
-  th__store(&th__the.bytes, 0, TH__RELAXED);
-  th__store(&th__the.starved, 0, TH__RELAXED);
-  th__store(&th__the.limit_waiters, 0, TH__RELAXED);
+  zero_counters();
   th_config config = th__the.config;
   was_shut = true;
   th__store(&th__the.phase, TH__PHASE_OFF, TH__RELEASE);

@@ -21,7 +21,8 @@ typedef struct th_task_context
 typedef struct th_token th_token; /**< Completion of a task by foreign code; see th_push_async(). */
 
 /** Body of a task. arg points to the task's own copy of its argument bytes. A negative status is the task's failure:
- *  everything it writes is poisoned with it. May submit and wait; must not longjmp or throw out. */
+ *  everything it writes is poisoned with it. May submit and wait (waiting on a lane
+ *  of a stream device is TH_EDEADLK); must not longjmp or throw out. */
 typedef th_status (*th_task_fn)(void *arg, th_task_context *context);
 
 /** th_task.flags */
