@@ -297,8 +297,8 @@ Test(invoke, allocations_that_fail) {
     bool failed = !sum || status != TH_OK || !flat;
     if (failed) cr_assert(eq(int, th_last_status(), TH_ENOMEM), "%d: %s", k, th_last_error());
     if (!failed) done++;
-    th_status waited = th_wait_all();
     th__mem_fail_after(-1);
+    th_status waited = th_wait_all();
     cr_assert(waited == TH_OK || waited == TH_ENOMEM, "%d: %s", k, th_last_error());
     th_release(sum);
     th_release(flat);
