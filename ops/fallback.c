@@ -8,7 +8,10 @@
 static th_status run_on_cpu(th__op_call *c, const th_array *const *in, th_array **host, bool *ran) {
   th_status status = TH_OK;
   for (int i = 0; i < c->n_in && status == TH_OK; i++) {
-    host[i] = th_copy_to(in[i], th_cpu(0));
+    const th_layout *l = &in[i]->layout;
+    bool unread = c->written[i] && (c->op->flags & TH_OP_OVERWRITES);
+    host[i] =
+        unread ? th_empty(l->shape, l->ndim, l->dtype, th_cpu(0)) : th_copy_to(in[i], th_cpu(0));
     if (!host[i]) status = th_last_status();
   }
   if (status != TH_OK) return status;

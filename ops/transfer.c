@@ -98,7 +98,7 @@ static th_status infer_transfer(th_infer *io, const void *params) {
 static const th_op transfer_op = {.name = "transfer",
                                   .in = {2},
                                   .writes = 1,
-                                  .flags = TH_OP_TRANSFER | TH_OP_FLAT,
+                                  .flags = TH_OP_TRANSFER | TH_OP_OVERWRITES | TH_OP_FLAT,
                                   .infer = infer_transfer};
 
 th_status th__transfer_into(th_array *to, const th_array *from) {

@@ -185,11 +185,15 @@ Test(invoke, device_without_kernels) {
   expect(th_copy_to(made, th_cpu(0)), (const double[]){2, 3}, "assigned from the CPU");
   cr_assert(eq(int, th_assign(host, made = th_full(TH_SCALAR, 9, TH_F64, far_device(0))), TH_OK));
   expect(host, (const double[]){9, 9, 9, 9, 9, 9}, "assigned to the CPU");
+  poison(x);
+  cr_assert(eq(int, th_fill(th_slice(x, "1:"), 2), TH_OK));
+  cr_assert(eq(int, th_wait(x), TH_EIO), "a partial fill keeps the error");
+  cr_assert(eq(int, th_fill(x, 2), TH_OK));
+  expect(th_copy_to(x, th_cpu(0)), (const double[]){2, 2, 2, 2, 2, 2}, "cured by a whole fill");
   th_engine_stats stats = {.size = sizeof stats};
   cr_assert(eq(int, th_engine_get_stats(&stats), TH_OK));
   cr_assert(stats.fallbacks >= 4, "%d fallbacks", (int)stats.fallbacks);
   cr_assert(far_copies_in() > 0 && far_copies_out() > 0);
-  cr_assert(eq(int, th_wait_all(), TH_OK));
 }
 
 Test(invoke, strict_device) {
