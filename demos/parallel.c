@@ -86,7 +86,7 @@ int main(int argc, char **argv) {
   double others = demo_others();
   if (demo_cores() < 2 || others > 0.2) {
     printf(
-        "  skipped: showing overlap needs two cores; other programs took %.0f %% of the machine\n",
+        "  not judged: overlap needs two cores, and other programs took %.0f %% of the machine\n",
         others * 100);
   } else {
     double shorter = compute < copy ? compute : copy;
