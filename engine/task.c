@@ -40,6 +40,7 @@ th_status th__slots_open(void) {
   depot = reserve((size_t)TH__SLOTS * sizeof *depot);
   chunk_base = reserve((size_t)(TH__SLOTS / CHUNK) * sizeof *chunk_base);
   chunk_free = reserve((size_t)(TH__SLOTS / CHUNK) * sizeof *chunk_free);
+  depot_lock = (th__spin){0}; /* after a fork a thread that is gone may hold it */
   depot_count = 0;
   taken_since_trim = 0;
   th__store(&fresh, 0, TH__RELAXED);
@@ -170,17 +171,4 @@ void th__slots_trim(uint32_t keep) {
   }
   shorten(keep);
   th__spin_unlock(&depot_lock);
-}
-
-void th__slots_forget(void) {
-  depot_lock = (th__spin){0};
-  uint32_t used = th__load(&fresh, TH__RELAXED);
-  depot_count = 0;
-  for (uint32_t s = used; s-- > 0;) {
-    th__task *t = th__task_at(s);
-    uint64_t generation = (uint64_t)th__task_generation(t) + 1;
-    th__store(&t->claim, generation << 32, TH__RELAXED);
-    th__store(&t->done_list, generation << 32, TH__RELEASE);
-    depot[depot_count++] = s;
-  }
 }

@@ -108,8 +108,6 @@ typedef struct th__stamps {
 /* Reserves the ranges. TH_ENOMEM. */
 th_status th__slots_open(void);
 void th__slots_close(void);
-/* In a forked child: every slot becomes free and every old reference stale. */
-void th__slots_forget(void);
 /* A free slot for this thread with its generation set, or TH_ENOMEM. Fills nothing else. */
 th__task *th__slot_take(struct th__thread *self);
 void th__slot_give(struct th__thread *self, th__task *task);
