@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "ndarray/half.h"
 #include "ops/op.h"
 
 #define TH__LOOP_OPERANDS 4
@@ -62,8 +63,10 @@ TH__ELEMENT_SAME(f64, double, double)
 #define TH__ELEMENT_HALF(t)                                                                        \
   typedef th_##t th__s_##t;                                                                        \
   typedef float th__c_##t, th__w_##t;                                                              \
-  static inline float th__get_##t(const void *p) { return th_##t##_to_float(*(const th_##t *)p); } \
-  static inline void th__put_##t(void *p, float v) { *(th_##t *)p = th_##t##_from_float(v); }
+  static inline float th__get_##t(const void *p) {                                                 \
+    return th__##t##_to_float(*(const th_##t *)p);                                                 \
+  }                                                                                                \
+  static inline void th__put_##t(void *p, float v) { *(th_##t *)p = th__##t##_from_float(v); }
 TH__ELEMENT_HALF(f16)
 TH__ELEMENT_HALF(bf16)
 #undef TH__ELEMENT_HALF
