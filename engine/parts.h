@@ -40,7 +40,9 @@ th__ref th__take_any(th__thread *self);    /* from any pool device; 0 = none */
 bool th__higher_waits(const th__pool_device *device, int class_);
 void th__invite(th__thread *self, th__pool_device *device, th__ref loop, int n);
 void th__wake_workers(th__thread *self, th__pool_device *device, int n);
-bool th__claim(th__ref ref); /* ready -> running; false when somebody else has it */
+void th__spin_end(th__thread *self, th__pool_device *device,
+                  bool found); /* a worker stops looking */
+bool th__claim(th__ref ref);   /* ready -> running; false when somebody else has it */
 
 /* --- run.c --- */
 /* Runs a claimed task of a pool device to its end; then successors: those not run by the return value are published.

@@ -16,10 +16,26 @@ bool th__claim(th__ref ref) {
 void th__wake_workers(th__thread *self, th__pool_device *device, int n) {
   /* seq_cst pairs with the sleeper: it counts itself, then looks at the queues; we queued, now look for sleepers. */
   if (th__load(&device->sleeping, TH__SEQ_CST) == 0) return;
-  if (n == 1 && th__load(&device->spinning, TH__RELAXED) > 0) return; /* it finds the work */
+  if (n == 1 && th__load(&device->spinning, TH__SEQ_CST) > 0) return; /* it finds the work */
   th__fetch_add(&device->wake, 1, TH__SEQ_CST);
   th__unpark(&device->wake, n);
   th__count(&self->wakes, 1);
+}
+
+static bool any_queued(const th__pool_device *device) {
+  for (int c = 0; c < TH__CLASSES; c++)
+    if (th__load(&device->classes[c].count, TH__SEQ_CST) > 0) return true;
+  for (int i = 0; i < device->n_workers; i++) {
+    const th__thread *t = th__load(&device->workers[i].thread, TH__ACQUIRE);
+    if (t != NULL && th__load(&t->own.count, TH__SEQ_CST) > 0) return true;
+  }
+  return false;
+}
+
+void th__spin_end(th__thread *self, th__pool_device *device, bool found) {
+  /* seq_cst pairs with publishers: who saw us spinning woke nobody, so we look whether there is more than we found. */
+  bool last = th__fetch_sub(&device->spinning, 1, TH__SEQ_CST) == 1;
+  if (last && found && any_queued(device)) th__wake_workers(self, device, 1);
 }
 
 static void push_class(th__thread *self, th__pool_device *device, int class_, th__ref ref) {

@@ -19,7 +19,7 @@ static th__ref spin(th__thread *self, th__pool_device *device) {
       th__pause();
     }
   } while (ref == 0 && !leaving() && th__now_ns() < end);
-  th__fetch_sub(&device->spinning, 1, TH__SEQ_CST);
+  th__spin_end(self, device, ref != 0);
   return ref;
 }
 
