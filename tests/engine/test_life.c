@@ -1,4 +1,5 @@
-/* Start, stop, fork and exit of the engine. */
+/* Start, stop, fork and exit of the engine.
+ * It measures time (ctest: serial). */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdlib.h>

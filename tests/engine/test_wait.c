@@ -1,4 +1,5 @@
-/* Waiting: it helps along ancestors only, never deadlocks silently, times out, wakes everybody. */
+/* Waiting: it helps along ancestors only, never deadlocks silently, times out, wakes everybody.
+ * It measures time (ctest: serial). */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <pthread.h>
