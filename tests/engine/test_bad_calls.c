@@ -7,7 +7,10 @@
 
 #include "thrum/thrum.h"
 
-TestSuite(engine_bad_calls, .timeout = 60);
+static void stop_engine(void) {
+  th_shutdown();
+} /* what is still queued at exit would look leaked */
+TestSuite(engine_bad_calls, .timeout = 60, .fini = stop_engine);
 
 /* What a call came to; a maker's NULL stands for the error it left. */
 typedef struct outcome {
