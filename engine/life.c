@@ -227,8 +227,10 @@ th_status th_shutdown(void) {
     return th__fail(TH_EDEADLK, "shutdown: inside a task or callback");
   th_status status = th_wait_all();
   th__service_stop(); /* callbacks may submit more */
-  th_status late = th_wait_all();
-  if (status == TH_OK) status = late;
+  do {                /* tasks may have submitted tasks */
+    th_status late = th_wait_all();
+    if (status == TH_OK) status = late;
+  } while (th__in_flight() != 0);
   pthread_mutex_lock(&starting);
   if (th__load(&th__the.phase, TH__ACQUIRE) == TH__PHASE_ON) stop();
   pthread_mutex_unlock(&starting);
