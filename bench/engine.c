@@ -1,166 +1,184 @@
-/* Time per empty operation: submission, dependency tracking, execution and the final wait, for four graphs, beside OpenMP
- * tasks in the same run. Each measurement runs in a process of its own. */
+/* How long does the engine take per operation? All goals of the engine, ours beside peers' on the same graphs in the same
+ * run. Each measurement runs in a process of its own; what is compared alternates. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/bench.h"
-#include "common/engine_graph.h"
+#include "common/engine_cases.h"
+#include "common/engine_modes.h"
+#include "common/engine_report.h"
 
-enum { MAX_REPETITIONS = 101 };
+static bool wanted(const options *o, const char *name) {
+  return !o->only || strcmp(o->only, name) == 0;
+}
 
-static const char *const case_names[GRAPH_CASES] = {"independent", "chain", "fanout8", "random"};
+static int report_all(const options *o, trial *trials, int n) {
+  contest_run(o, trials, n);
+  for (int i = 0; i < n; i++) report_add(o, &trials[i]);
+  if (n > 0 && !o->json) putchar('\n');
+  return n;
+}
 
-static const graph_impl impls[] = {
-    {"thrum", 1, thrum_start, thrum_run, thrum_stop, "", 0},
-    {"thrum", 2, thrum_start, thrum_run, thrum_stop, "", 0},
-    {"thrum-inline", 1, thrum_start, thrum_run, thrum_stop, "inline", 0},
-    {"thrum-inline", 2, thrum_start, thrum_run, thrum_stop, "inline", 0},
-    {"thrum-serial", 1, thrum_start, thrum_run, thrum_stop, "serial", 0},
-#ifdef TH_BENCH_OPENMP
-    /* libgomp walks all readers of a variable at each access: quadratic. */
-    {"openmp-gcc", 1, openmp_start, openmp_run, openmp_stop, "", 9000},
-    {"openmp-gcc", 2, openmp_start, openmp_run, openmp_stop, "", 9000},
-#endif
-};
-enum { IMPLS = sizeof impls / sizeof *impls };
+static int run_main_graphs(const options *o) {
+  int ran = 0;
+  for (int g = 0; g < GRAPH_MAIN; g++) {
+    trial trials[CONTEST_TRIALS];
+    if (!wanted(o, graph_names[g])) continue;
+    ran += report_all(o, trials, modes_graph(o, (graph_case)g, 0, trials));
+  }
+  return ran;
+}
 
-typedef struct job {
-  const graph_impl *impl;
-  graph_case which;
-  long n;
-  int repetitions;
-} job;
-
-typedef struct outcome {
-  bench_summary ns;
-  double foreign;
-} outcome;
-
-/* Random operands: state = state * 6364136223846793005 + 1442695040888963407 (mod 2^64) from state 12345; each draw is
- * (state >> 33) mod 1000. Three draws per operation: read, read, write; a draw equal to an earlier one of the same
- * operation is repeated. */
-static graph_op *make_graph(long n) {
-  graph_op *ops = malloc((size_t)n * sizeof *ops);
-  uint64_t state = 12345;
-  for (long i = 0; ops && i < n; i++) {
-    int32_t v[3];
-    for (int k = 0; k < 3;) {
-      state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-      v[k] = (int32_t)((state >> 33) % GRAPH_VARIABLES);
-      bool repeated = (k > 0 && v[k] == v[0]) || (k > 1 && v[k] == v[1]);
-      if (!repeated) k++;
+static int run_specials(const options *o) {
+  int n = 0;
+  trial trials[CONTEST_TRIALS];
+  for (int i = 0; i < SPECIALS; i++) {
+    const special *s = &specials[i];
+    if (!wanted(o, s->name) || strncmp(s->impl, o->impl, strlen(o->impl)) != 0) continue;
+    for (int k = 0; k < o->n_workers; k++) {
+      int workers = o->workers[k];
+      if (workers < s->least_workers || (s->most_workers && workers > s->most_workers)) continue;
+      trials[n++] = (trial){.name = s->name,
+                            .impl = s->impl,
+                            .detail = s->detail,
+                            .key = s->key,
+                            .base_key = s->base_key,
+                            .workers = workers,
+                            .n = s->n,
+                            .measure = s->measure,
+                            .job.repetitions = s->repetitions ? s->repetitions : o->repetitions};
     }
-    ops[i] = (graph_op){{v[0], v[1]}, v[2]};
   }
-  return ops;
+  return report_all(o, trials, n);
 }
 
-static void measure(const void *arg, void *result) {
-  const job *j = arg;
-  outcome *out = result;
-  double samples[MAX_REPETITIONS];
-  graph_op *ops = make_graph(j->n);
-  j->impl->start(j->impl->workers, j->impl->mode, j->n);
-  j->impl->run(j->which, ops, j->n); /* once to warm up */
-  bench_load before = bench_load_now();
-  for (int i = 0; i < j->repetitions; i++) {
-    double start = bench_seconds();
-    j->impl->run(j->which, ops, j->n);
-    samples[i] = (bench_seconds() - start) * 1e9 / (double)j->n;
-  }
-  bench_load after = bench_load_now();
-  j->impl->stop();
-  free(ops);
-  out->ns = bench_summarize(samples, j->repetitions);
-  out->foreign = bench_foreign(&before, &after);
-}
-
-static void print_json(const job *j, const outcome *o) {
-  printf("{\"bench\":\"engine\",\"case\":\"%s\",\"impl\":\"%s\",\"workers\":%d,\"n\":%ld,"
-         "\"ns_per_op\":%.1f,\"min\":%.1f,\"max\":%.1f,\"foreign\":%.2f}\n",
-         case_names[j->which], j->impl->name, j->impl->workers, j->n, o->ns.median, o->ns.min,
-         o->ns.max, o->foreign);
-}
-
-/* One line of the table; ratio = OpenMP's time with as many workers / ours. */
-static void print_row(const job *j, const outcome *o, double ratio) {
-  char text[32] = "";
-  if (ratio > 0) snprintf(text, sizeof text, "%.2fx", ratio);
-  printf("%-12s %-13s %7d %8ld %9.1f %9.1f %9.1f %8s %8.2f\n", case_names[j->which], j->impl->name,
-         j->impl->workers, j->n, o->ns.median, o->ns.min, o->ns.max, text, o->foreign);
-}
-
-static int run_case(graph_case which, long n, int repetitions, bool json) {
-  job jobs[IMPLS];
-  outcome outcomes[IMPLS];
-  double openmp[3] = {0}; /* by workers */
-  for (int i = 0; i < IMPLS; i++) {
-    const graph_impl *impl = &impls[i];
-    long limit = which == GRAPH_FANOUT8 && impl->quadratic_limit ? impl->quadratic_limit : n;
-    jobs[i] = (job){impl, which, n < limit ? n : limit, repetitions};
-    if (!bench_in_child(measure, &jobs[i], &outcomes[i], sizeof outcomes[i])) {
-      fprintf(stderr, "%s, %s, %d workers: failed\n", case_names[which], impl->name, impl->workers);
-      return 1;
-    }
-    if (strncmp(impl->name, "openmp", 6) == 0) openmp[impl->workers] = outcomes[i].ns.median;
-    if (json) print_json(&jobs[i], &outcomes[i]);
-  }
-  for (int i = 0; !json && i < IMPLS; i++) {
-    bool peer = strncmp(impls[i].name, "openmp", 6) == 0;
-    print_row(&jobs[i], &outcomes[i], peer ? 0 : openmp[impls[i].workers] / outcomes[i].ns.median);
-  }
-  if (!json) putchar('\n');
-  fflush(stdout);
-  return 0;
+static int run_metg(const options *o) {
+  trial trials[CONTEST_TRIALS];
+  if (!wanted(o, "metg50")) return 0;
+  return report_all(o, trials, modes_metg(o, trials));
 }
 
 static void print_help(void) {
-  puts("usage: engine [--json] [--n OPERATIONS] [--repetitions R] [--case NAME]\n\n"
-       "Nanoseconds per empty operation, submission to the end of the final wait. Cases: "
-       "independent,\n"
-       "chain, fanout8, random; default all, 100000 operations, 7 repetitions. workers = threads "
-       "that\n"
-       "run operations, the submitting one included; foreign = share of the machine's cores that\n"
-       "other processes took meanwhile; ratio = OpenMP's time with as many workers / this time.");
+  puts("usage: engine [OPTION]...\n\n"
+       "Nanoseconds per empty operation, submission to the end of the final wait, for four graphs "
+       "(independent,\n"
+       "chain, fanout8, random) on Thrum and on its peers, then:\n"
+       "  submit_only     the submitting calls alone, random graph, no worker\n"
+       "  wait_roundtrip  submission and wait of one operation; workers spinning, or after 1 ms "
+       "idle\n"
+       "  wait_ready      a wait for what is ready\n"
+       "  waiters256      from the end of an operation until 256 sleeping threads left their "
+       "waits, ns in all;\n"
+       "                  futex: the same with the system's bare sleep on a word\n"
+       "  submitters4     ns per operation of 4 submitting threads, and of 1\n"
+       "  eager_add16     th_add() of 16 floats and th_release() of the sum\n"
+       "  trace_on        ns per operation that recording adds\n"
+       "  heap_per_op     calls of the host allocator per operation\n"
+       "  pending_bytes   memory per pending operation\n"
+       "  metg50          smallest body, ns, with which the random graph's bodies take half of "
+       "all workers' time;\n"
+       "                  65536 = none did\n"
+       "  two_beat_one    smallest body, ns, from which two workers are quicker than one\n\n"
+       "  --json             one line of JSON per reading\n"
+       "  --case NAME        only this one\n"
+       "  --impl NAME        only implementations whose names begin so\n"
+       "  --workers LIST     threads that run operations, the helping submitter counted; default "
+       "1,2,4,8,16 and\n"
+       "                     the number of cores, none above it\n"
+       "  --n OPERATIONS     of a graph, default 100000\n"
+       "  --repetitions R    samples per process at least, default 5 (and a fifth of a second)\n"
+       "  --rounds R         processes per reading, default 3\n"
+       "  --grain            instead: bodies of 0 to 100 us on the random graph, with efficiency\n"
+       "  --patterns         instead: the patterns of Task Bench, empty bodies and 1 us; both: "
+       "all bodies\n\n"
+       "foreign = share of the machine's cores that other processes took; above 0.1 a reading is "
+       "repeated, then\n"
+       "marked with !.");
+}
+
+/* "1,2,8" */
+static bool parse_workers(options *o, const char *text) {
+  o->n_workers = 0;
+  while (*text && o->n_workers < 16) {
+    char *end;
+    long w = strtol(text, &end, 10);
+    if (end == text || w < 1 || w > 256 || (*end && *end != ',')) return false;
+    o->workers[o->n_workers++] = (int)w;
+    text = *end ? end + 1 : end;
+  }
+  return o->n_workers > 0 && !*text;
+}
+
+/* Powers of two and the number of cores, up to 16. */
+static void default_workers(options *o) {
+  int cores = bench_cores(), most = cores < 16 ? cores : 16;
+  for (int w = 1; w < most; w *= 2) o->workers[o->n_workers++] = w;
+  o->workers[o->n_workers++] = most;
+}
+
+typedef struct modes {
+  bool patterns, grain, help;
+} modes;
+
+static bool parse(int argc, char **argv, options *o, modes *m) {
+  for (int i = 1; i < argc; i++) {
+    const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
+    bool takes = true, good = true;
+    if (strcmp(name, "--json") == 0) {
+      o->json = true, takes = false;
+    } else if (strcmp(name, "--help") == 0) {
+      m->help = true, takes = false;
+    } else if (strcmp(name, "--patterns") == 0) {
+      m->patterns = true, takes = false;
+    } else if (strcmp(name, "--grain") == 0) {
+      m->grain = true, takes = false;
+    } else if (strcmp(name, "--n") == 0) {
+      o->n = strtol(value, NULL, 10);
+      good = o->n >= 1 && o->n <= 100000000;
+    } else if (strcmp(name, "--repetitions") == 0) {
+      o->repetitions = (int)strtol(value, NULL, 10);
+      good = o->repetitions >= 1 && o->repetitions <= RUN_SAMPLES;
+    } else if (strcmp(name, "--rounds") == 0) {
+      o->rounds = (int)strtol(value, NULL, 10);
+      good = o->rounds >= 1 && o->rounds <= CONTEST_ROUNDS;
+    } else if (strcmp(name, "--case") == 0) {
+      o->only = value;
+    } else if (strcmp(name, "--impl") == 0) {
+      o->impl = value;
+    } else if (strcmp(name, "--workers") == 0) {
+      good = parse_workers(o, value);
+    } else {
+      fprintf(stderr, "unknown option '%s'; try --help\n", name);
+      return false;
+    }
+    if (!good) {
+      fprintf(stderr, "%s: cannot be '%s'; try --help\n", name, value);
+      return false;
+    }
+    i += takes;
+  }
+  return true;
 }
 
 int main(int argc, char **argv) {
-  bool json = false;
-  long n = 100000, repetitions = 7;
-  const char *only = NULL;
-  for (int i = 1; i < argc; i++) {
-    const char *value = i + 1 < argc ? argv[i + 1] : "";
-    if (strcmp(argv[i], "--json") == 0) {
-      json = true;
-    } else if (strcmp(argv[i], "--help") == 0) {
-      print_help();
-      return 0;
-    } else if (strcmp(argv[i], "--n") == 0) {
-      n = strtol(value, NULL, 10), i++;
-    } else if (strcmp(argv[i], "--repetitions") == 0) {
-      repetitions = strtol(value, NULL, 10), i++;
-    } else if (strcmp(argv[i], "--case") == 0) {
-      only = value, i++;
-    } else {
-      fprintf(stderr, "unknown option '%s'; try --help\n", argv[i]);
-      return 1;
-    }
+  options o = {.n = 100000, .repetitions = 5, .rounds = 3, .impl = ""};
+  modes m = {0};
+  if (!parse(argc, argv, &o, &m)) return 2;
+  if (m.help) {
+    print_help();
+    return 0;
   }
-  if (n < 1 || repetitions < 1 || repetitions > MAX_REPETITIONS) {
-    fprintf(stderr, "--n must be at least 1, --repetitions 1 to %d\n", MAX_REPETITIONS);
-    return 1;
+  if (o.n_workers == 0) default_workers(&o);
+  contest_print_missing();
+  report_header(&o);
+  int ran = 0;
+  if (m.patterns || m.grain) {
+    ran = modes_sweep(&o, m.patterns, m.grain);
+  } else {
+    ran = run_main_graphs(&o) + run_specials(&o) + run_metg(&o);
+    if (wanted(&o, "two_beat_one")) ran += modes_two_beat_one(&o);
+    if (ran && !o.json) report_goals();
   }
-  if (!json) {
-    printf("%-12s %-13s %7s %8s %9s %9s %9s %8s %8s\n", "case", "impl", "workers", "n", "ns/op",
-           "min", "max", "ratio", "foreign");
-  }
-  int failed = 0, ran = 0;
-  for (int c = 0; c < GRAPH_CASES; c++) {
-    if (only && strcmp(only, case_names[c]) != 0) continue;
-    failed |= run_case((graph_case)c, n, (int)repetitions, json);
-    ran++;
-  }
-  if (!ran) fprintf(stderr, "unknown case '%s'; try --help\n", only);
-  return failed || !ran;
+  if (!ran) fprintf(stderr, "nothing to run: no such case or implementation; try --help\n");
+  return report_failed() || !ran;
 }

@@ -3,11 +3,14 @@
 
 enum { SIDE = 1000 };
 
+static th_device
+    device; /* of the arrays; the parts about memory and about functions of the host stay on cpu:0 */
+
 /* n times a random matrix and its square; only the last result is kept (+1). */
-static th_array *random_squares(long n) {
+static th_array *random_squares(long n, th_device d) {
   th_array *last = NULL;
   for (long i = 0; i < n; i++) {
-    th_array *a = DEMO_MAKE(th_normal(NULL, TH_SHAPE(SIDE, SIDE), 0, 1, TH_F32, th_cpu(0)));
+    th_array *a = DEMO_MAKE(th_normal(NULL, TH_SHAPE(SIDE, SIDE), 0, 1, TH_F32, d));
     th_release(last);
     last = DEMO_MAKE(th_matmul(a, a));
     th_release(a); /* the engine keeps what pending operations need */
@@ -20,7 +23,7 @@ static void calling_and_finishing(void) {
   double calls = 1e9, finish = 1e9;
   for (int try = 0; try < 5; try++) {
     double start = demo_seconds();
-    th_array *last = random_squares(10);
+    th_array *last = random_squares(10, device);
     double called = demo_seconds() - start;
     DEMO_TRY(th_wait_all());
     double finished = demo_seconds() - start;
@@ -39,8 +42,8 @@ static th_status sleep_200_ms(void *arg, th_task_context *context) {
 
 /* Waiting for one array does not wait for what came later. */
 static void waiting_for_one(void) {
-  th_array *x = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, th_cpu(0)));
-  th_array *y = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, th_cpu(0)));
+  th_array *x = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, device));
+  th_array *y = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, device));
   double start = demo_seconds();
   th_array *xy = DEMO_MAKE(th_multiply(x, y));
   th_array *z = DEMO_MAKE(th_add_scalar(xy, 2));
@@ -67,7 +70,7 @@ static void waiting_each_time(void) {
   double each = 1e9, once = 1e9, submit = 1e9, see = 1e9;
   demo_others();
   for (int try = 0; try < 5; try++) {
-    th_array *x = DEMO_MAKE(th_zeros(TH_SHAPE(1, 2), TH_F32, th_cpu(0)));
+    th_array *x = DEMO_MAKE(th_zeros(TH_SHAPE(1, 2), TH_F32, device));
     DEMO_TRY(th_wait(x));
     double start = demo_seconds();
     for (int i = 0; i < STEPS; i++) {
@@ -103,7 +106,7 @@ static long long peak_of_squares(long n) {
   th_memory_info info;
   DEMO_TRY(th_memory_trim(th_cpu(0)));
   DEMO_TRY(th_memory_reset_peak(th_cpu(0)));
-  th_array *last = random_squares(n);
+  th_array *last = random_squares(n, th_cpu(0));
   th_release(last);
   DEMO_TRY(th_wait_all());
   DEMO_TRY(th_memory_get(th_cpu(0), &info));
@@ -157,10 +160,15 @@ static void hidden_waits(void) {
 
 int main(int argc, char **argv) {
   long n = 40;
-  const demo_option options[] = {{"n", "products in the memory part", .integer = &n}};
+  const char *name = "cpu:0";
+  const demo_option options[] = {
+      {"n", "products in the memory part", .integer = &n},
+      {"device", "where the arrays are: cpu:0, cuda:0", .text = &name},
+  };
   DEMO_OPTIONS(argc, argv, "Time of calls against time of results; waits; memory of run-ahead.",
                options);
   if (n < 1) demo_die("--n must be at least 1");
+  device = demo_device(name);
   calling_and_finishing();
   waiting_for_one();
   waiting_each_time();

@@ -14,7 +14,7 @@ typedef struct network {
 } network;
 
 /* Gaussian weights of variance 2 / inputs before a relu (He et al. 2015), 1 / inputs in the last layer; zero biases. */
-static network make_network(int64_t inputs, uint64_t seed) {
+static network make_network(int64_t inputs, uint64_t seed, th_device device) {
   const int64_t small[] = {64, 128, 10}, large[] = {784, 256, 128, 10};
   const int64_t *sizes = inputs == 64 ? small : large;
   network net = {.layers = inputs == 64 ? 2 : 3};
@@ -22,8 +22,8 @@ static network make_network(int64_t inputs, uint64_t seed) {
   for (int i = 0; i < net.layers; i++) {
     double sd = sqrt((i + 1 < net.layers ? 2.0 : 1.0) / (double)sizes[i]);
     net.params[2 * i] =
-        DEMO_MAKE(th_normal(g, TH_SHAPE(sizes[i], sizes[i + 1]), 0, sd, TH_F32, th_cpu(0)));
-    net.params[2 * i + 1] = DEMO_MAKE(th_zeros(TH_SHAPE(sizes[i + 1]), TH_F32, th_cpu(0)));
+        DEMO_MAKE(th_normal(g, TH_SHAPE(sizes[i], sizes[i + 1]), 0, sd, TH_F32, device));
+    net.params[2 * i + 1] = DEMO_MAKE(th_zeros(TH_SHAPE(sizes[i + 1]), TH_F32, device));
   }
   for (int i = 0; i < 2 * net.layers; i++) DEMO_TRY(th_require_grad(net.params[i]));
   th_generator_release(g);
@@ -53,7 +53,8 @@ static double accuracy(const network *net, th_array *images, th_array *labels) {
  * array, read once at the end. */
 static double train_epoch(const network *net, th_loader *loader, th_optimizer *optimizer,
                           int64_t images, const char *label) {
-  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, th_cpu(0)));
+  th_device device = th_array_device(net->params[0]);
+  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, device));
   int64_t rows;
   long done = 0;
   do {
@@ -79,7 +80,7 @@ static double train_epoch(const network *net, th_loader *loader, th_optimizer *o
 }
 
 typedef struct settings {
-  const char *data, *trace;
+  const char *data, *trace, *device;
   long epochs, batch, seed, size;
   double lr, momentum;
   bool quiet, table;
@@ -87,6 +88,7 @@ typedef struct settings {
 
 static settings read_settings(int argc, char **argv) {
   static settings s = {.trace = "trace.json",
+                       .device = "cpu:0",
                        .epochs = 20,
                        .batch = 64,
                        .seed = 1,
@@ -97,6 +99,7 @@ static settings read_settings(int argc, char **argv) {
       {"data", "folder with optdigits.{tra,hol,tes} or t10k-*-ubyte.gz; else drawn digits",
        .text = &s.data},
       {"size", "8 or 28: pixels per side of drawn digits", .integer = &s.size},
+      {"device", "where everything lives and is computed: cpu:0, cuda:0", .text = &s.device},
       {"epochs", "passes over the training set", .integer = &s.epochs},
       {"batch", "images per step", .integer = &s.batch},
       {"lr", "learning rate", .number = &s.lr},
@@ -151,9 +154,11 @@ static double train(const settings *s, const network *net, const data_set *set) 
 
 int main(int argc, char **argv) {
   settings s = read_settings(argc, argv);
+  th_device device = demo_device(s.device);
   data_set set = data_open(s.data, (int)s.size, (uint64_t)s.seed);
+  if (!th_device_equal(device, th_cpu(0))) data_move(&set, device);
   int64_t inputs = th_array_shape(set.train_images)[1];
-  network net = make_network(inputs, (uint64_t)s.seed);
+  network net = make_network(inputs, (uint64_t)s.seed, device);
   printf("%s: %lld training images, %lld test images, %lld pixels each\n", set.name,
          (long long)th_array_shape(set.train_images)[0],
          (long long)th_array_shape(set.test_images)[0], (long long)inputs);

@@ -6,24 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/asan.h"
 #include "engine/base/error.h"
 #include "engine/engine.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_ASAN 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define POOL_ASAN 1
-#endif
-#ifdef POOL_ASAN
-#include <sanitizer/asan_interface.h>
-#define poison(p, bytes)   ASAN_POISON_MEMORY_REGION(p, bytes)
-#define unpoison(p, bytes) ASAN_UNPOISON_MEMORY_REGION(p, bytes)
-#else
-#define poison(p, bytes)   ((void)(p), (void)(bytes))
-#define unpoison(p, bytes) ((void)(p), (void)(bytes))
-#endif
 
 #define SLAB_BYTES                                                                                 \
   ((size_t)65536) /* and its alignment, so that a block's address leads to its slab */
@@ -31,6 +16,7 @@
 #define PAGED_FROM  65536 /* blocks from this size on are aligned to pages */
 #define STEAL_COUNT 32    /* blocks moved between shards at once */
 #define ALWAYS_KEPT (INT64_C(64) << 20)
+#define SLACK_MOST  16384 /* bytes given back that a shard may leave in `live` */
 
 /* A cached block; the rest of it is poisoned. */
 struct th__pool_block {
@@ -104,9 +90,25 @@ static void unreserve(th__pool *pool, int64_t size) {
   th__fetch_sub(&pool->held, size, TH__RELAXED);
 }
 
-static void count_live(th__pool *pool, int64_t size) {
-  int64_t now = th__fetch_add(&pool->live, size, TH__RELAXED) + size;
+/* Bytes that shards have not counted off `live` yet. */
+static int64_t slack_of(th__pool *pool) {
+  int64_t sum = 0;
+  for (int s = 0; s < TH__POOL_SHARDS; s++) sum += th__load(&pool->shards[s].slack, TH__RELAXED);
+  return sum;
+}
+
+/* Bytes handed out. */
+static int64_t live_now(th__pool *pool) {
+  int64_t live = th__load(&pool->live, TH__RELAXED) - slack_of(pool);
+  return live > 0 ? live : 0; /* the two were read one after the other */
+}
+
+/* Adds to `live`; what exceeds the peak without the slack is the new one. */
+static void count_live(th__pool *pool, int64_t change) {
+  int64_t now = th__fetch_add(&pool->live, change, TH__RELAXED) + change;
   int64_t peak = th__load(&pool->peak, TH__RELAXED);
+  if (now <= peak) return;
+  now -= slack_of(pool);
   while (now > peak && !th__cas_weak(&pool->peak, &peak, now, TH__ACQ_REL)) {
   }
 }
@@ -126,7 +128,7 @@ static th__pool_block *take_large(th__pool_class *class) {
 static int64_t trim_large(th__pool *pool, int c, int64_t need) {
   int64_t size = class_size(c), given = 0;
   for (th__pool_block *block; given < need && (block = take_large(&pool->classes[c])) != NULL;) {
-    unpoison(block, (size_t)size);
+    th__unpoison(block, (size_t)size);
     pool->source.release(block, pool->source.user);
     unreserve(pool, size);
     given += size;
@@ -188,7 +190,7 @@ static int64_t trim_small(th__pool *pool, int c) {
     if (!whole) continue;
     given += slab->carved * size;
     if (class->slab == slab) class->slab = NULL;
-    unpoison(slab, SLAB_BYTES);
+    th__unpoison(slab, SLAB_BYTES);
     pool->source.release(slab, pool->source.user);
   }
   if (kept) put_chain(&pool->shards[0], c, kept, last);
@@ -228,21 +230,49 @@ static bool reserve_hard(th__pool *pool, int c, int64_t size) {
 /* This thread's shard. */
 static th__pool_shard *shard_of(th__pool *pool) {
   static _Atomic uint32_t threads;
-  static _Thread_local uint32_t mine; /* 1 + index */
+  static _Thread_local uint32_t mine TH__HOT; /* 1 + index */
   if (mine == 0) mine = 1 + th__fetch_add(&threads, 1, TH__RELAXED) % TH__POOL_SHARDS;
   return &pool->shards[mine - 1];
 }
 
-static void *pop_small(th__pool_shard *shard, int c) {
+static void set_slack(th__pool_shard *shard, int64_t bytes) {
+  th__store(&shard->slack, bytes, TH__RELAXED);
+}
+
+/* Takes a block, and counts it out of the slack: as long as `live` with all slack in it is below the peak, no peak is missed.
+ * *change: what is to be added to `live`. */
+static void *pop_small(th__pool *pool, th__pool_shard *shard, int c, int64_t *change) {
   if (!th__load(&shard->heads[c], TH__RELAXED)) return NULL;
+  int64_t size = class_size(c);
   th__spin_lock(&shard->lock);
   th__pool_block *block = th__load(&shard->heads[c], TH__RELAXED);
   if (block) {
     th__store(&shard->heads[c], block->next, TH__RELAXED);
     shard->hits++;
+    int64_t slack = th__load(&shard->slack, TH__RELAXED);
+    bool enough =
+        slack >= size && th__load(&pool->live, TH__RELAXED) <= th__load(&pool->peak, TH__RELAXED);
+    *change = enough ? 0 : size - slack;
+    set_slack(shard, enough ? slack - size : 0);
   }
   th__spin_unlock(&shard->lock);
   return block;
+}
+
+/* Puts a block back. Its bytes become slack, which is counted off `live` when it is enough: before the block can be handed
+ * out again, else peak would count it twice. */
+static void push_small(th__pool *pool, int c, th__pool_block *block) {
+  th__pool_shard *shard = shard_of(pool);
+  th__spin_lock(&shard->lock);
+  block->next = th__load(&shard->heads[c], TH__RELAXED);
+  th__store(&shard->heads[c], block, TH__RELAXED);
+  int64_t slack = th__load(&shard->slack, TH__RELAXED) + class_size(c);
+  if (slack > SLACK_MOST) {
+    th__fetch_sub(&pool->live, slack, TH__RELAXED);
+    slack = 0;
+  }
+  set_slack(shard, slack);
+  th__spin_unlock(&shard->lock);
 }
 
 /* Moves up to STEAL_COUNT blocks from another shard to mine: blocks travel when one thread allocates and another frees. */
@@ -266,7 +296,7 @@ static th__pool_slab *slab_new(th__pool *pool, int64_t size) {
   th__pool_slab *slab = pool->source.alloc(SLAB_BYTES, SLAB_BYTES, pool->source.user);
   if (!slab) return NULL;
   *slab = (th__pool_slab){.capacity = (int)((SLAB_BYTES - sizeof *slab) / (size_t)size)};
-  poison(slab + 1, SLAB_BYTES - sizeof *slab);
+  th__poison(slab + 1, SLAB_BYTES - sizeof *slab);
   return slab;
 }
 
@@ -289,12 +319,12 @@ static void *carve_small(th__pool *pool, int c, int64_t size) {
 
 /* ---- all blocks ---- */
 
-/* From the cache; NULL when it has none. */
-static void *take_cached(th__pool *pool, int c) {
+/* From the cache; NULL when it has none. *change as for pop_small(). */
+static void *take_cached(th__pool *pool, int c, int64_t *change) {
   if (c < TH__POOL_SMALL) {
     th__pool_shard *mine = shard_of(pool);
-    void *block = pop_small(mine, c);
-    while (!block && steal_small(pool, mine, c)) block = pop_small(mine, c);
+    void *block = pop_small(pool, mine, c, change);
+    while (!block && steal_small(pool, mine, c)) block = pop_small(pool, mine, c, change);
     return block;
   }
   void *block = take_large(&pool->classes[c]);
@@ -343,35 +373,40 @@ static void *take_missing(th__pool *pool, int c, int64_t size) {
 th_status th__pool_alloc(th__pool *pool, int64_t bytes, void **out) {
   int c = class_of(bytes);
   if (c < 0) return refuse(pool, bytes);
-  int64_t size = class_size(c);
-  void *block = take_cached(pool, c);
+  int64_t size = class_size(c), change = size;
+  void *block = take_cached(pool, c, &change);
   if (!block) block = take_missing(pool, c, size);
   if (!block) return refuse(pool, bytes);
-  unpoison(block, (size_t)bytes);
-  count_live(pool, size);
+  th__unpoison(block, (size_t)bytes);
+  if (change != 0) count_live(pool, change);
   *out = block;
   return TH_OK;
+}
+
+static void free_large(th__pool *pool, int c, th__pool_block *block) {
+  /* Before the block can be handed out again, else peak would count it twice. */
+  th__fetch_sub(&pool->live, class_size(c), TH__RELAXED);
+  th__pool_class *class = &pool->classes[c];
+  th__spin_lock(&class->lock);
+  block->next = class->blocks;
+  class->blocks = block;
+  th__spin_unlock(&class->lock);
 }
 
 void th__pool_free(th__pool *pool, void *memory, int64_t bytes) {
   if (!memory) return;
   int c = class_of(bytes);
-  int64_t size = class_size(c);
-  /* Before the block can be handed out again, else peak would count it twice. */
-  th__fetch_sub(&pool->live, size, TH__RELAXED);
-  if (stale(pool)) return;
-  th__pool_block *block = memory;
-  poison(block + 1, (size_t)size - sizeof *block);
-  unpoison(block, sizeof *block);
-  if (c < TH__POOL_SMALL) {
-    put_chain(shard_of(pool), c, block, block);
-  } else {
-    th__pool_class *class = &pool->classes[c];
-    th__spin_lock(&class->lock);
-    block->next = class->blocks;
-    class->blocks = block;
-    th__spin_unlock(&class->lock);
+  if (stale(pool)) {
+    th__fetch_sub(&pool->live, class_size(c), TH__RELAXED);
+    return;
   }
+  th__pool_block *block = memory;
+  th__poison(block + 1, (size_t)class_size(c) - sizeof *block);
+  th__unpoison(block, sizeof *block);
+  if (c < TH__POOL_SMALL)
+    push_small(pool, c, block);
+  else
+    free_large(pool, c, block);
   /* A block that comes back while another thread closes the pool may stay cached; nothing is lost by that. */
   if (!th__load(&pool->open, TH__RELAXED)) trim_all(pool);
   th__memory_freed();
@@ -385,7 +420,7 @@ void th__pool_memory(th__pool *pool, th_memory_info *out) {
     hits += pool->shards[s].hits;
     th__spin_unlock(&pool->shards[s].lock);
   }
-  int64_t live = th__load(&pool->live, TH__RELAXED);
+  int64_t live = live_now(pool);
   int64_t cached = th__load(&pool->held, TH__RELAXED) - live;
   *out = (th_memory_info){
       .live = live,
@@ -406,9 +441,7 @@ void th__pool_set_limit(th__pool *pool, int64_t bytes) {
 
 void th__pool_trim(th__pool *pool) { trim_all(pool); }
 
-void th__pool_reset_peak(th__pool *pool) {
-  th__store(&pool->peak, th__load(&pool->live, TH__RELAXED), TH__RELAXED);
-}
+void th__pool_reset_peak(th__pool *pool) { th__store(&pool->peak, live_now(pool), TH__RELAXED); }
 
 th_status th__pool_open(th__pool *pool, const char *name, const th__pool_source *source,
                         int64_t limit) {
@@ -418,6 +451,7 @@ th_status th__pool_open(th__pool *pool, const char *name, const th__pool_source 
   pool->source = source ? *source : (th__pool_source){system_alloc, system_release, NULL};
   if (stale(pool)) {
     /* In the child of a fork the lists may have been caught half changed: what was cached is given up. */
+    th__store(&pool->live, live_now(pool), TH__RELAXED);
     memset(pool->shards, 0, sizeof pool->shards);
     memset(pool->classes, 0, sizeof pool->classes);
     th__store(&pool->held, th__load(&pool->live, TH__RELAXED), TH__RELAXED);

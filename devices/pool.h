@@ -23,8 +23,9 @@ typedef struct th__pool_block th__pool_block;
 typedef struct th__pool_slab th__pool_slab;
 
 typedef struct th__pool_shard {
-  _Alignas(64) th__spin lock; /* guards the heads and hits; heads are also peeked at without it */
+  _Alignas(64) th__spin lock; /* guards the rest; heads and slack are also peeked at without it */
   uint64_t hits;
+  _Atomic int64_t slack; /* bytes of freed blocks that `live` still counts; written under lock */
   _Atomic(th__pool_block *) heads[TH__POOL_SMALL];
 } th__pool_shard;
 
@@ -36,7 +37,7 @@ typedef struct th__pool_class {
 
 /* Lives for ever once opened: blocks may come back after close, and then go straight to the source. */
 typedef struct th__pool {
-  _Atomic int64_t live; /* bytes handed out; blocks count with the size of their class */
+  _Atomic int64_t live; /* bytes handed out, and slack; blocks count with the size of their class */
   _Atomic int64_t peak;
   _Alignas(64) _Atomic int64_t held; /* live + cached: changes only when the source gives or gets */
   _Atomic int64_t limit;

@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/blocks.h"
 #include "devices/cpu/cpu.h"
+#include "devices/cuda/device.h"
 #include "devices/meta/meta.h"
 #include "engine/base/error.h"
 #include "engine/engine.h"
@@ -14,10 +16,12 @@ static const struct {
 } built_in[] = {
     {TH_CPU, &th__cpu_ops},
     {TH_META, &th__meta_ops},
+    {TH_CUDA, &th__cuda_ops},
 };
 
 th_status th__engine_start_hook(const th_config *config) {
   th__cpu_configure(config);
+  th__blocks_open();
   for (size_t i = 0; i < sizeof built_in / sizeof *built_in; i++) {
     if (th__device_kind_ops(built_in[i].kind) == built_in[i].ops)
       continue; /* from the start before */
@@ -26,7 +30,10 @@ th_status th__engine_start_hook(const th_config *config) {
   return TH_OK;
 }
 
-void th__engine_stop_hook(void) { th__cpu_forget(); }
+void th__engine_stop_hook(void) {
+  th__cpu_forget();
+  th__blocks_close();
+}
 
 /* ---- names ---- */
 
@@ -116,6 +123,8 @@ th_status th_cpu_split(int devices, int threads_each) {
   return TH_OK;
 }
 
+th_status th_device_reset(th_device d) { return th__device_reset(d); }
+
 /* ---- memory ---- */
 
 static th_status open_device(th_device d, const th__device_ops **ops, void **state) {
@@ -140,7 +149,7 @@ th_status th_memory_set_limit(th_device d, int64_t bytes) {
     return th__fail(TH_EINVAL, "memory_set_limit: %lld bytes, must be above 0", (long long)bytes);
   TH_TRY(open_device(d, &ops, &state));
   if (ops->set_limit) ops->set_limit(state, bytes);
-  if (d.kind == TH_CPU && d.index == 0) th__limit_memory(bytes);
+  if (d.kind == TH_CPU && d.index == 0) th__limit_memory(bytes, true);
   return TH_OK;
 }
 
@@ -148,6 +157,7 @@ th_status th_memory_trim(th_device d) {
   const th__device_ops *ops;
   void *state;
   TH_TRY(open_device(d, &ops, &state));
+  th__blocks_trim();
   if (ops->trim) ops->trim(state);
   return TH_OK;
 }

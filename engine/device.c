@@ -4,11 +4,9 @@
 
 #include "engine/parts.h"
 
-#define PER_KIND 32
-
 static th__spin lock;
 static const th__device_ops *kinds[TH_KIND_COUNT];
-static _Atomic(th__pool_device *) table[TH_KIND_COUNT][PER_KIND];
+_Atomic(th__pool_device *) th__device_table[TH_KIND_COUNT][TH__PER_KIND];
 
 th_status th__device_register(th_device_kind kind, const th__device_ops *ops) {
   if ((int)kind < 0 || kind >= TH_KIND_COUNT || ops == NULL)
@@ -44,6 +42,7 @@ static th_status open_device(th_device id, th__pool_device **out) {
   d->id = id;
   d->index = (uint16_t)index;
   d->ops = ops;
+  d->plain = !(ops->caps & (TH__CAP_LANES | TH__CAP_NO_DATA)) && th__the.mode <= TH__MODE_SERIAL;
   th_status status = ops->open(id.index, &d->state);
   if (status != TH_OK) {
     th__free(d);
@@ -58,13 +57,13 @@ static th_status open_device(th_device id, th__pool_device **out) {
     th__free(d);
     return status;
   }
-  if (id.kind == TH_CPU && id.index == 0) {
+  if (ops->memory != NULL) {
     th_memory_info memory;
     ops->memory(d->state, &memory);
-    th__limit_memory(memory.limit);
+    th__limit_memory(memory.limit, id.kind == TH_CPU && id.index == 0);
   }
   th__store(&th__the.n_devices, index + 1, TH__RELEASE);
-  th__store(&table[id.kind][id.index], d, TH__RELEASE);
+  th__store(&th__device_table[id.kind][id.index], d, TH__RELEASE);
   *out = d;
   return TH_OK;
 }
@@ -77,21 +76,24 @@ static th_status open_once(th_device id, th__pool_device **out) {
     none = 0;
     th__yield();
   }
-  *out = th__load(&table[id.kind][id.index], TH__ACQUIRE);
+  *out = th__load(&th__device_table[id.kind][id.index], TH__ACQUIRE);
   th_status status = *out != NULL ? TH_OK : open_device(id, out);
   th__store(&opening, 0, TH__RELEASE);
   return status;
 }
 
-th_status th__device_at(th_device d, th__pool_device **out) {
-  if (d.kind >= 0 && d.kind < TH_KIND_COUNT && d.index >= 0 && d.index < PER_KIND) {
-    *out = th__load(&table[d.kind][d.index], TH__ACQUIRE);
+th_status th__device_find(th_device d, th__pool_device **out) {
+  if (d.kind >= 0 && d.kind < TH_KIND_COUNT && d.index >= 0 && d.index < TH__PER_KIND) {
+    *out = th__load(&th__device_table[d.kind][d.index], TH__ACQUIRE);
     if (*out != NULL) return TH_OK;
     const th__device_ops *ops = kinds[d.kind];
     if (ops != NULL && d.index < ops->count()) return open_once(d, out);
   }
   char name[32];
-  return th__fail(TH_EDEVICE, "there is no device %s", th_device_name(d, name, sizeof name));
+  const th__device_ops *ops = th__device_kind_ops(d.kind);
+  const char *why = ops != NULL && ops->absent != NULL ? ops->absent() : NULL;
+  return th__fail(TH_EDEVICE, "there is no device %s%s%s", th_device_name(d, name, sizeof name),
+                  why != NULL ? ": " : "", why != NULL ? why : "");
 }
 
 th_status th__device_open(th_device d, const th__device_ops **ops, void **state) {
@@ -101,6 +103,35 @@ th_status th__device_open(th_device d, const th__device_ops **ops, void **state)
   *ops = device->ops;
   *state = device->state;
   return TH_OK;
+}
+
+/* Other devices may be copying from the lost one's memory. What they begin from now on meets the loss. */
+static th_status wait_for_peers(const th__pool_device *lost) {
+  for (uint32_t i = 0; i < th__load(&th__the.n_devices, TH__ACQUIRE); i++) {
+    th__pool_device *d = th__load(&th__the.devices[i], TH__ACQUIRE);
+    if (d != lost && d->ops == lost->ops) TH_TRY(th_wait_device(d->id));
+  }
+  return TH_OK;
+}
+
+th_status th__device_reset(th_device d) {
+  char name[32];
+  th__pool_device *device;
+  TH_TRY(th__engine_ensure());
+  TH_TRY(th__device_at(d, &device));
+  (void)th_device_name(d, name, sizeof name);
+  th__thread *self = th__self();
+  if (self == NULL) return TH_ENOMEM;
+  if (device->ops->reset == NULL)
+    return th__fail(TH_ENOSYS, "device_reset: %s is never lost and cannot be reset", name);
+  if (self->frame != NULL)
+    return th__fail(TH_EDEADLK, "device_reset: %s: inside a task, which may be one of its own",
+                    name);
+  /* An error that nobody has met yet is met while waiting. */
+  if (device->ops->lost(device->state) == NULL) TH_TRY(th_wait_device(d));
+  if (device->ops->lost(device->state) == NULL) return TH_OK;
+  TH_TRY(wait_for_peers(device));
+  return th__lanes_reset(self, device);
 }
 
 int th__workers_total(void) {
@@ -152,7 +183,7 @@ void th__devices_forget(void) {
   for (uint32_t i = 0; i < TH__MAX_DEVICES; i++) th__store(&th__the.devices[i], NULL, TH__RELAXED);
   th__store(&th__the.n_devices, 0, TH__RELAXED);
   for (int k = 0; k < TH_KIND_COUNT; k++)
-    for (int i = 0; i < PER_KIND; i++) th__store(&table[k][i], NULL, TH__RELAXED);
+    for (int i = 0; i < TH__PER_KIND; i++) th__store(&th__device_table[k][i], NULL, TH__RELAXED);
   lock = (th__spin){0};
   th__store(&opening, 0, TH__RELAXED);
 }

@@ -28,19 +28,22 @@ void th__log(th_log_level level, const char *format, ...) TH_PRINTF(2, 3);
 bool th__context_last_chance(const th_task_context *context);
 /* Tells the engine that a device got memory back. Cheap when no task starves. */
 void th__memory_freed(void);
-/* The memory that cpu:0 may hold is known or has changed: the run-ahead limit in bytes follows. */
-void th__limit_memory(int64_t memory);
+/* The memory that a device may hold is known or has changed: the run-ahead limit in bytes follows. cpu:0 decides it; until that is
+ * opened, the first of the others. */
+void th__limit_memory(int64_t memory, bool decides);
 /* State of the device a body runs on, and its lane handle (NULL on a pool). */
 void *th__context_device_state(const th_task_context *context);
 void *th__context_lane(const th_task_context *context);
-/* Sequence number of the running task: unique, in submission order. */
+/* Sequence number of the running task: unique; grows along every dependency and with the submissions of one thread. */
 uint64_t th__context_sequence(const th_task_context *context);
 /* How many tasks the calling thread has submitted, internal ones not counted, and the sequence number of the last. For tests
- * that replay the order in which several threads submitted. */
+ * that replay what several threads submitted, in an order that all variables agree with. */
 uint64_t th__last_sequence(uint64_t *count);
 
 /* Poison of a variable: TH_OK, or its status with the message set on this thread. Only after waiting. */
 th_status th__var_error(th_var *v);
+/* Poisons v with TH_EDEVICE and a text, unless it is already: what it stood for is gone. No task may use v at the time. */
+void th__var_lose(th_var *v, const char *text);
 
 /* One call that may wait, for statistics and traces: where is "th_item" and so on. */
 th_status th__wait_var_at(th_var *v, bool readers_too, int64_t timeout_ns, const char *where);

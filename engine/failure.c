@@ -37,11 +37,12 @@ th__failure *th__failure_new(th_status status, const th__task *task, const char 
     th__store(&f->observed, 0, TH__RELAXED);
     f->status = status;
     f->sequence = th__load(&task->sequence, TH__RELAXED);
-    size_t n = strlen(task->name);
-    if (strncmp(text, task->name, n) == 0 && text[n] == ':') {
+    const char *name = th__task_kind(task)->name;
+    size_t n = strlen(name);
+    if (strncmp(text, name, n) == 0 && text[n] == ':') {
       snprintf(f->text, sizeof f->text, "%s", text);
     } else {
-      snprintf(f->text, sizeof f->text, "%s: %s", task->name, text);
+      snprintf(f->text, sizeof f->text, "%s: %s", name, text);
     }
   }
   th__spin_lock(&list_lock);
@@ -64,31 +65,51 @@ void th__var_set_error(th_var *v, th__failure *f) {
   th__failure_release(old);
 }
 
+void th__var_lose(th_var *v, const char *text) {
+  if (v->epoch != th__the.epoch || th__load(&v->error, TH__ACQUIRE) != NULL) return;
+  th__failure *f = th__alloc(sizeof *f);
+  if (f == NULL) {
+    f = &no_memory;
+  } else {
+    th__store(&f->refs, 1, TH__RELAXED);
+    th__store(&f->observed, 1, TH__RELAXED);
+    f->status = TH_EDEVICE;
+    f->sequence = th__load(&th__the.sequence, TH__RELAXED);
+    snprintf(f->text, sizeof f->text, "%s", text);
+  }
+  th__var_set_error(v, f);
+  th__failure_release(f);
+}
+
 /* Of several, the oldest: the choice must not depend on addresses or schedule. */
 th__failure *th__poison_of_inputs(const th__task *task) {
-  const th__access *vars = th__task_vars(task);
+  const _Atomic th__access *vars = th__task_vars(task);
   th__failure *oldest = NULL;
   for (size_t i = 0; i < task->n_vars; i++) {
-    if (!(vars[i] & TH__ACCESS_READ)) continue;
+    th__access a = th__load(&vars[i], TH__RELAXED);
+    if (!(a & TH__ACCESS_READ)) continue;
     /* Ordered behind the writer that set it, and before any that cures it. */
-    th__failure *f = th__load(&TH__ACCESS_VAR(vars[i])->error, TH__ACQUIRE);
+    th__failure *f = th__load(&TH__ACCESS_VAR(a)->error, TH__ACQUIRE);
     if (f != NULL && (oldest == NULL || f->sequence < oldest->sequence)) oldest = f;
   }
   return oldest;
 }
 
 void th__poison_outputs(const th__task *task, th__failure *f) {
-  const th__access *vars = th__task_vars(task);
-  for (size_t i = 0; i < task->n_vars; i++)
-    if (vars[i] & TH__ACCESS_WRITE) th__var_set_error(TH__ACCESS_VAR(vars[i]), f);
+  const _Atomic th__access *vars = th__task_vars(task);
+  for (size_t i = 0; i < task->n_vars; i++) {
+    th__access a = th__load(&vars[i], TH__RELAXED);
+    if (a & TH__ACCESS_WRITE) th__var_set_error(TH__ACCESS_VAR(a), f);
+  }
 }
 
 void th__cure_outputs(const th__task *task) {
   if (task->flags & TH_TASK_ALWAYS) return;
-  const th__access *vars = th__task_vars(task);
+  const _Atomic th__access *vars = th__task_vars(task);
   for (size_t i = 0; i < task->n_vars; i++) {
-    if ((vars[i] & 3) != TH__ACCESS_WRITE) continue;
-    th_var *v = TH__ACCESS_VAR(vars[i]);
+    th__access a = th__load(&vars[i], TH__RELAXED);
+    if ((a & 3) != TH__ACCESS_WRITE) continue;
+    th_var *v = TH__ACCESS_VAR(a);
     if (th__load(&v->error, TH__RELAXED) != NULL) th__var_set_error(v, NULL);
   }
 }

@@ -20,7 +20,10 @@ typedef struct th__lanes {
   uv_mutex_t lock; /* recursive: a body on a lane may submit */
   th__queue inbox;
   lane lanes[MAX_LANES];
-  int n_lanes, next;
+  int n_lanes;         /* all */
+  int n_compute, next; /* compute lanes come first; the next in turn among equals */
+  uint64_t last_done;  /* sequence number and name of the task that completed last */
+  const char *last_name;
   _Atomic uint32_t outstanding, sleeping, wake;
   bool has_thread;
   th__thread_handle handle;
@@ -55,19 +58,19 @@ static th_point point_of(th__pool_device *device, th__ref pred) {
   th__task *p = th__task_at(TH__REF_SLOT(pred));
   th_point point = th__load(&th__task_side(p)->point, TH__ACQUIRE);
   bool same = (th__load(&p->kind_flags, TH__RELAXED) & TH__LANE_TASK) &&
-              th__load(&p->device, TH__RELAXED) == device->index;
+              TH__PLACE_DEVICE(th__load(&p->place, TH__RELAXED)) == device->index;
   return same && !th__ref_finished(pred) ? point : 0;
 }
 
-/* Calls fn for the point of every back edge. */
+/* Calls fn for the point of every back edge that still matters. */
 static void each_point(th__pool_device *device, th__task *task,
-                       void (*fn)(th__pool_device *device, th_point point, int *lane), int *lane_) {
+                       void (*fn)(th__pool_device *device, th_point point, void *arg), void *arg) {
   th__task *record = task;
   for (;;) {
     uint32_t n = th__load(&record->n_links, TH__RELAXED);
     for (uint32_t i = 0; i < n; i++) {
       th_point point = point_of(device, th__load(&record->preds[i], TH__RELAXED));
-      if (point != 0) fn(device, point, lane_);
+      if (point != 0) fn(device, point, arg);
     }
     uint32_t extension = th__load(&record->extension, TH__RELAXED);
     if (extension == 0) return;
@@ -76,14 +79,44 @@ static void each_point(th__pool_device *device, th__task *task,
 }
 
 /* Continue on the lane whose last task we follow: no wait is needed there. */
-static void prefer_tail(th__pool_device *device, th_point point, int *chosen) {
-  if (*chosen < 0 && device->lanes->lanes[TH__POINT_LANE(point)].tail == point)
-    *chosen = TH__POINT_LANE(point);
+static void prefer_tail(th__pool_device *device, th_point point, void *arg) {
+  int lane_ = TH__POINT_LANE(point), *chosen = arg;
+  if (*chosen < 0 && lane_ < device->lanes->n_compute && device->lanes->lanes[lane_].tail == point)
+    *chosen = lane_;
 }
 
-static void wait_point(th__pool_device *device, th_point point, int *lane_) {
-  if (TH__POINT_LANE(point) != *lane_ && !device->ops->point_done(device->state, point))
-    device->ops->lane_wait(device->state, *lane_, point);
+typedef struct edges {
+  int lane;
+  th_status status;
+} edges;
+
+/* Orders what comes on the lane behind the point. */
+static void wait_point(th__pool_device *device, th_point point, void *arg) {
+  edges *e = arg;
+  if (TH__POINT_LANE(point) == e->lane || device->ops->point_done(device->state, point)) return;
+  th_status status = device->ops->lane_wait(device->state, e->lane, point);
+  if (status != TH_OK) e->status = status;
+}
+
+/* The compute lane with the fewest tasks that have not been seen to end; of several, the next in turn. */
+static int idlest_lane(th__lanes *l) {
+  int best = l->next;
+  for (int k = 1; k < l->n_compute; k++) {
+    int i = (l->next + k) % l->n_compute;
+    if (l->lanes[i].count < l->lanes[best].count) best = i;
+  }
+  l->next = (best + 1) % l->n_compute;
+  return best;
+}
+
+/* The lane for a task: one of its own for copies between host and device, else that of a predecessor, else one that has little to do. */
+static int choose_lane(th__pool_device *device, th__task *task) {
+  th__lanes *l = device->lanes;
+  if (l->n_lanes > l->n_compute && (task->flags & (TH_TASK_COPY_IN | TH_TASK_COPY_OUT)))
+    return l->n_compute + (task->flags & TH_TASK_COPY_IN ? 0 : 1);
+  int chosen = -1;
+  each_point(device, task, prefer_tail, &chosen);
+  return chosen >= 0 ? chosen : idlest_lane(l);
 }
 
 /* From here on successors on this device may be issued behind the task. */
@@ -94,40 +127,113 @@ static void close_issue_list(th__thread *self, th__task *task) {
   th__release_issued(self, link);
 }
 
-void th__lanes_issue(th__thread *self, th__task *task) {
-  th__pool_device *device =
-      th__load(&th__the.devices[th__load(&task->device, TH__RELAXED)], TH__ACQUIRE);
+/* Poisons what the task writes because it cannot be issued, or will not complete. */
+static void fail_task(th__thread *self, th__task *task, th_status status, const char *text) {
+  th__failure *f = th__failure_new(status, task, text);
+  th__poison_outputs(task, f);
+  th__failure_release(f);
+  task->status = th__short_status(status);
+  th__count(&self->failed, 1);
+}
+
+/* Nothing was put on the lane. */
+static void refuse(th__thread *self, th__task *task, th_status status) {
+  (void)th__group_refuses(task);
+  fail_task(self, task, status, th_status_text(status));
+  close_issue_list(self, task);
+  (void)th__finish(self, task, 0, false);
+}
+
+/* Whether anybody on the host waits for the task, or a task elsewhere. */
+static bool is_awaited(const th__task *task) {
+  return (uint32_t)th__load(&task->done_list, TH__RELAXED) != 0;
+}
+
+/* The task is on its lane with its point. False: its body found no memory, changed nothing and is off again. */
+static bool issued(th__thread *self, th__task *task, lane *own, th_point point) {
+  th__pool_device *device = th__task_device(task);
+  if (task->status == TH__STARVED && (device->ops->caps & TH__CAP_ISSUES_NOW)) {
+    own->count--;
+    th__fetch_sub(&device->lanes->outstanding, 1, TH__RELAXED);
+    th__starve(self, task);
+    return false;
+  }
+  own->tail = point;
+  th__store(&th__task_side(task)->point, point, TH__RELEASE);
+  th__fetch_add(&task->word, TH__ISSUED - TH__RUNNING, TH__ACQ_REL);
+  close_issue_list(self, task);
+  if (device->ops->lane_flush != NULL && is_awaited(task))
+    device->ops->lane_flush(device->state, task->lane);
+  return true;
+}
+
+bool th__lanes_issue(th__thread *self, th__task *task) {
+  th__pool_device *device = th__task_device(task);
   th__lanes *l = device->lanes;
   uv_mutex_lock(&l->lock);
-  int chosen = -1;
-  each_point(device, task, prefer_tail, &chosen);
-  if (chosen < 0) {
-    chosen = l->next;
-    l->next = (l->next + 1) % l->n_lanes;
-  }
-  each_point(device, task, wait_point, &chosen);
-  task->lane = (int16_t)chosen;
+  edges e = {choose_lane(device, task), TH_OK};
+  each_point(device, task, wait_point, &e);
+  task->lane = (int8_t)e.lane;
+  lane *own = &l->lanes[e.lane];
   th_point point = 0;
+  th_status status = e.status;
+  bool done = true;
   th__fetch_add(&l->outstanding, 1, TH__RELAXED);
-  bool room = lane_append(&l->lanes[chosen], task);
-  th_status status =
-      room ? device->ops->issue(device->state, chosen, body, task, &point) : TH_ENOMEM;
-  if (status != TH_OK) { /* nothing was put on the lane */
-    if (room) l->lanes[chosen].count--;
-    th__failure *f = th__failure_new(status, task, th_status_text(status));
-    th__poison_outputs(task, f);
-    th__failure_release(f);
-    task->status = (int16_t)status;
+  if (status == TH_OK && !lane_append(own, task)) status = TH_ENOMEM;
+  if (status == TH_OK) {
+    status = device->ops->issue(device->state, e.lane, body, task, &point);
+    if (status != TH_OK) own->count--;
+  }
+  if (th__load(&task->kind_flags, TH__RELAXED) & TH__LAST_CHANCE) th__last_chance_over(task);
+  if (status != TH_OK) {
     th__fetch_sub(&l->outstanding, 1, TH__RELAXED);
-    close_issue_list(self, task);
-    th__finish(self, task, 0, NULL);
+    refuse(self, task, status);
   } else {
-    l->lanes[chosen].tail = point;
-    th__store(&th__task_side(task)->point, point, TH__RELEASE);
-    th__fetch_add(&task->claim, TH__ISSUED - TH__RUNNING, TH__ACQ_REL);
-    close_issue_list(self, task);
+    done = issued(self, task, own, point);
   }
   uv_mutex_unlock(&l->lock);
+  return done;
+}
+
+/* A body cannot begin before the host issued it, nor end after the host saw its end: what says so is the error of the mapping. */
+void th__lanes_times(th__pool_device *device, th__task *task, uint64_t *started,
+                     uint64_t *finished) {
+  th_point point = th__load(&th__task_side(task)->point, TH__RELAXED);
+  uint64_t began, ended;
+  if (point == 0 || device->ops->point_times == NULL ||
+      !device->ops->point_times(device->state, point, &began, &ended))
+    return;
+  if (began > *started) *started = began < *finished ? began : *finished;
+  if (ended < *finished) *finished = ended > *started ? ended : *started;
+}
+
+/* A task whose device is lost: what it should have written is poisoned, whatever its body said. */
+static void lose_task(th__thread *self, th__lanes *l, th__task *task, const char *why) {
+  char text[TH__ERROR_TEXT];
+  snprintf(text, sizeof text, "%s; known complete: %s%s, #%llu", why,
+           l->last_name != NULL ? "up to " : "nothing", l->last_name != NULL ? l->last_name : "",
+           (unsigned long long)l->last_done);
+  fail_task(self, task, TH_EDEVICE, text);
+}
+
+/* Finishes the oldest task of a lane if it has passed. */
+static bool poll_lane(th__thread *self, th__pool_device *device, lane *a) {
+  th__lanes *l = device->lanes;
+  th__task *task = a->ring[a->head];
+  th_point point = th__load(&th__task_side(task)->point, TH__RELAXED);
+  if (!device->ops->point_done(device->state, point)) {
+    const char *why = device->ops->lost != NULL ? device->ops->lost(device->state) : NULL;
+    if (why == NULL) return false;
+    lose_task(self, l, task, why);
+  } else {
+    l->last_done = th__load(&task->sequence, TH__RELAXED);
+    l->last_name = th__task_kind(task)->name;
+  }
+  a->head = (a->head + 1) % a->capacity;
+  a->count--;
+  (void)th__finish(self, task, 0, false);
+  th__fetch_sub(&l->outstanding, 1, TH__RELEASE);
+  return true;
 }
 
 bool th__lanes_poll(th__thread *self, th__pool_device *device) {
@@ -136,26 +242,30 @@ bool th__lanes_poll(th__thread *self, th__pool_device *device) {
   uv_mutex_lock(&l->lock);
   for (int i = 0; i < l->n_lanes; i++) {
     lane *a = &l->lanes[i];
-    while (a->count > 0) {
-      th__task *task = a->ring[a->head];
-      if (!device->ops->point_done(device->state,
-                                   th__load(&th__task_side(task)->point, TH__RELAXED)))
-        break;
-      a->head = (a->head + 1) % a->capacity;
-      a->count--;
-      th__finish(self, task, 0, NULL);
-      th__fetch_sub(&l->outstanding, 1, TH__RELEASE);
+    while (a->count > 0 && poll_lane(self, device, a)) {
     }
   }
   uv_mutex_unlock(&l->lock);
   return true;
 }
 
+th_status th__lanes_reset(th__thread *self, th__pool_device *device) {
+  th__lanes *l = device->lanes;
+  uv_mutex_lock(&l->lock);
+  bool lost = device->ops->lost(device->state) != NULL;
+  /* On a lost device every look ends a task, and while we hold the lock nobody issues. */
+  for (int i = 0; lost && i < l->n_lanes; i++)
+    while (l->lanes[i].count > 0) (void)poll_lane(self, device, &l->lanes[i]);
+  th_status status = lost ? device->ops->reset(device->state) : TH_OK;
+  uv_mutex_unlock(&l->lock);
+  if (lost) th__memory_freed();
+  return status;
+}
+
 void th__lanes_run_now(th__thread *self, th__task *task) {
-  th__pool_device *device =
-      th__load(&th__the.devices[th__load(&task->device, TH__RELAXED)], TH__ACQUIRE);
+  th__pool_device *device = th__task_device(task);
   th__ref ref = th__task_ref(task);
-  th__lanes_issue(self, task);
+  if (!th__lanes_issue(self, task)) return;
   while (!th__ref_finished(ref)) th__lanes_poll(self, device);
 }
 
@@ -175,12 +285,10 @@ th__ref th__lanes_take(th__pool_device *device) {
 
 static void sleep_idle(th__lanes *l) {
   uint32_t wake = th__load(&l->wake, TH__ACQUIRE);
-  th__fetch_sub(&th__the.active, 1, TH__SEQ_CST);
   th__fetch_add(&l->sleeping, 1, TH__SEQ_CST);
   if (th__load(&l->inbox.count, TH__SEQ_CST) == 0 && !th__load(&th__the.stopping, TH__ACQUIRE))
     th__park(&l->wake, wake, -1);
   th__fetch_sub(&l->sleeping, 1, TH__SEQ_CST);
-  th__fetch_add(&th__the.active, 1, TH__SEQ_CST);
 }
 
 static void issue_main(void *arg) {
@@ -192,20 +300,21 @@ static void issue_main(void *arg) {
   while (self != NULL && !th__load(&th__the.stopping, TH__ACQUIRE)) {
     th__ref ref = th__queue_pop_front(
         &l->inbox, th__the.mode == TH__MODE_SHUFFLE_THREADS ? th__random(self) | 1 : 0);
-    if (ref != 0 && th__claim(ref)) th__lanes_issue(self, th__task_at(TH__REF_SLOT(ref)));
+    if (ref != 0 && th__claim(self, ref))
+      (void)th__lanes_issue(self, th__task_at(TH__REF_SLOT(ref)));
     bool busy = th__lanes_poll(self, device);
     if (ref != 0) {
       idle = 0;
     } else if (busy) {
       if (++idle > 64) th__yield();
     } else if (++idle > IDLE_SPINS) {
+      th__starved_idle(self);
       sleep_idle(l);
       idle = 0;
     } else {
       th__pause();
     }
   }
-  th__fetch_sub(&th__the.active, 1, TH__SEQ_CST);
   th__fetch_sub(&th__the.workers_alive, 1, TH__RELEASE);
 }
 
@@ -213,7 +322,8 @@ th_status th__lanes_open(th__pool_device *device) {
   th__lanes *l = th__zalloc(sizeof *l);
   if (l == NULL) return TH_ENOMEM;
   int n = device->ops->lanes(device->state);
-  l->n_lanes = n < 1 ? 1 : n > MAX_LANES ? MAX_LANES : n;
+  l->n_compute = n < 1 ? 1 : n > MAX_LANES - 2 ? MAX_LANES - 2 : n;
+  l->n_lanes = l->n_compute + (device->ops->caps & TH__CAP_COPY_LANES ? 2 : 0);
   if (uv_mutex_init_recursive(&l->lock) != 0) {
     th__free(l);
     return th__fail(TH_ENOMEM, "engine: no mutex for a lane device");
@@ -222,12 +332,10 @@ th_status th__lanes_open(th__pool_device *device) {
   if (th__the.mode == TH__MODE_SERIAL || th__the.mode == TH__MODE_SHUFFLE) return TH_OK;
   char name[40];
   snprintf(name, sizeof name, "th-issue-%d", device->index);
-  th__fetch_add(&th__the.active, 1, TH__SEQ_CST);
   th__fetch_add(&th__the.workers_alive, 1, TH__RELAXED);
   l->has_thread = true;
   th_status status = th__thread_start(&l->handle, issue_main, device, name);
   if (status == TH_OK) return TH_OK;
-  th__fetch_sub(&th__the.active, 1, TH__SEQ_CST);
   th__fetch_sub(&th__the.workers_alive, 1, TH__RELAXED);
   l->has_thread = false;
   th__lanes_close(device);

@@ -19,16 +19,6 @@ static bool handlers_set; /* under starting */
 static void (*at_stop[MAX_AT_STOP])(void); /* under starting */
 static int n_at_stop;
 
-void th__log(th_log_level level, const char *format, ...) {
-  if (th__the.config.logger == NULL) return;
-  char line[TH__ERROR_TEXT];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line, sizeof line, format, args);
-  va_end(args);
-  th__the.config.logger(level, line, th__the.config.logger_user);
-}
-
 uint32_t th__engine_epoch(void) { return th__the.epoch; }
 const th_config *th__engine_config(void) { return &th__the.config; }
 bool th__strict_device(void) { return th__the.strict_device; }
@@ -67,13 +57,23 @@ static th_status parse_mode(const char *text, th__mode *mode, uint64_t *seed) {
       text);
 }
 
-static th_status check_config(const th_config *c) {
-  if (c->size != sizeof *c)
+/* Fields that a program built with an older header does not know are zero. */
+static th_status copy_config(const th_config *config, th_config *c) {
+  *c = (th_config){.size = sizeof *c};
+  if (config == NULL) return TH_OK;
+  if (config->size < offsetof(th_config, watchdog_ms) || config->size > sizeof *c)
     return th__fail(TH_EINVAL, "init: config.size is not sizeof(th_config)");
+  memcpy(c, config, config->size);
+  c->size = sizeof *c;
+  return TH_OK;
+}
+
+static th_status check_config(const th_config *c) {
   if (c->workers < TH_NO_WORKERS || c->workers > TH__MAX_WORKERS)
     return th__fail(TH_EINVAL, "init: %d workers; 1 to %d, or TH_NO_WORKERS", c->workers,
                     TH__MAX_WORKERS);
-  if (c->max_ops < -1 || c->max_bytes < -1 || c->memory_limit < 0 || c->exit_timeout_ms < 0)
+  if (c->max_ops < -1 || c->max_bytes < -1 || c->memory_limit < 0 || c->exit_timeout_ms < 0 ||
+      c->watchdog_ms < 0)
     return th__fail(TH_EINVAL, "init: a limit is negative");
   const th_allocator *a = c->allocator;
   if (a != NULL && (a->alloc == NULL || a->resize == NULL || a->release == NULL))
@@ -84,14 +84,17 @@ static th_status check_config(const th_config *c) {
 /* Environment over defaults; what config sets wins over both. */
 static th_status fill_config(const th_config *config, const th__env *env, uint64_t *seed) {
   th_config *c = &th__the.config;
-  *c = config != NULL ? *config : (th_config){.size = sizeof *c};
+  TH_TRY(copy_config(config, c));
   TH_TRY(check_config(c));
   if (c->engine == NULL) c->engine = env->engine;
   if (c->workers == 0) c->workers = env->workers;
   if (c->memory_limit == 0) c->memory_limit = env->memory_limit;
   if (c->max_ops == 0) c->max_ops = 8192;
   if (c->exit_timeout_ms == 0) c->exit_timeout_ms = 500;
+  if (c->watchdog_ms == 0) c->watchdog_ms = env->watchdog_ms;
+  if (!c->pin_workers) c->pin_workers = env->pin;
   th__the.strict_device = env->strict_device;
+  TH_TRY(th__log_open(c, env->log));
   return parse_mode(c->engine, &th__the.mode, seed);
 }
 
@@ -113,13 +116,16 @@ static void after_fork(void) {
   uint32_t phase = th__load(&th__the.phase, TH__ACQUIRE);
   if (phase == TH__PHASE_OFF) return;
   th__store(&th__the.phase, TH__PHASE_FORKED, TH__RELEASE);
+  th__the.first_epoch = th__the.epoch + 1;
   starting = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
   th__trace_after_fork();
   th__service_after_fork();
+  th__watchdog_after_fork();
 }
 
 static th_status set_handlers(void) {
   if (handlers_set) return TH_OK;
+  th__spin_watch_forks();
   if (pthread_atfork(NULL, NULL, after_fork) != 0 || atexit(at_exit) != 0)
     return th__fail(TH_ENOMEM, "init: cannot register for fork and exit");
   handlers_set = true;
@@ -134,11 +140,15 @@ static th_status start(const th_config *config) {
   TH_TRY(fill_config(config, &env, &seed));
   TH_TRY(set_handlers());
   th__mem_set_allocator(th__the.config.allocator);
+  th__fence_prepare();
   TH_TRY(th__slots_open());
   th__the.epoch++;
+  th__the.begin_ticks = th__ticks();
+  th__the.begin_ns = th__now_ns();
   th__store(&th__the.stopping, 0, TH__RELAXED);
   th__store(&th__the.sequence, 0, TH__RELAXED);
   th__shuffle_seed(seed);
+  th__pin_start();
   th_status status = th__engine_start_hook(&th__the.config);
   if (status != TH_OK) {
     th__slots_close();
@@ -147,6 +157,7 @@ static th_status start(const th_config *config) {
   th__service_start();
   was_shut = false;
   th__store(&th__the.phase, TH__PHASE_ON, TH__RELEASE); /* pairs with th__engine_ensure() */
+  th__watchdog_start();
   if (env.profile != NULL) th__trace_autostart(env.profile);
   th__log(TH_LOG_INFO, "thrum %s started, engine %s", th_version_string(),
           th__the.config.engine ? th__the.config.engine : "threads");
@@ -185,20 +196,18 @@ th_status th_init(const th_config *config) {
 }
 
 static void zero_counters(void) {
-  th__store(&th__the.active, 0, TH__RELAXED);
   th__store(&th__the.workers_alive, 0, TH__RELAXED);
   th__store(&th__the.failures_live, 0, TH__RELAXED);
   th__store(&th__the.bytes, 0, TH__RELAXED);
   th__store(&th__the.starved, 0, TH__RELAXED);
   th__store(&th__the.limit_waiters, 0, TH__RELAXED);
-  th__store(&th__the.host_waits, 0, TH__RELAXED);
-  th__store(&th__the.host_wait_ns, 0, TH__RELAXED);
   th__store(&th__the.limit_waits, 0, TH__RELAXED);
   th__store(&th__the.fallbacks, 0, TH__RELAXED);
 }
 
 /* Everything that start() made goes; under starting. */
 static void stop(void) {
+  th__watchdog_stop();
   th__store(&th__the.stopping, 1, TH__SEQ_CST);
   th__devices_wake();
   th__devices_stop();
@@ -208,12 +217,13 @@ static void stop(void) {
   th__devices_close();
   th__engine_stop_hook();
   th__shuffle_free();
-  th__starve_free();
+  th__starve_forget();
   th__failures_free();
   th__trace_shutdown();
   th__threads_free();
   th__slots_close();
   zero_counters();
+  th__log_close();
   was_shut = true;
 }
 
@@ -230,6 +240,7 @@ th_status th_shutdown(void) {
   do {                /* tasks may have submitted tasks */
     th_status late = th_wait_all();
     if (status == TH_OK) status = late;
+    if (th__in_flight() != 0) th__sleep_ns(100000); /* they are done, but not yet counted so */
   } while (th__in_flight() != 0);
   pthread_mutex_lock(&starting);
   if (th__load(&th__the.phase, TH__ACQUIRE) == TH__PHASE_ON) stop();
@@ -242,8 +253,9 @@ th_status th_reset_after_fork(void) {
     return th__fail(TH_EINVAL,
                     "reset_after_fork: this process was not forked from a running engine");
   /* Records, queues and devices of the parent are left as they are: their locks may be held by threads that are gone. */
-  th__store(&th__the.threads, NULL, TH__RELAXED);
+  th__threads_forget();
   th__self_record = NULL;
+  th__kinds_after_fork();
   th__devices_forget();
   th__shuffle_forget();
   th__starve_forget();

@@ -6,11 +6,15 @@
 #define HARD_LIMIT ((int64_t)TH__SLOTS / 2) /* half of all slots stay free for links */
 #define PORTION    2048
 #define PARK_NS    1000000
+#define MOST_BYTES ((int64_t)1 << 20) /* of memory counted ahead by a thread */
+#define HELPED     64                 /* most tasks run before the sums are looked at again */
+#define QUICK_NS   20000              /* they took no time: run more next time */
 
-static _Atomic int64_t byte_limit; /* -1 = none */
+static _Atomic int64_t byte_limit; /* -1 = none, 0 = no device has been opened */
 
-void th__limit_memory(int64_t memory) {
+void th__limit_memory(int64_t memory, bool decides) {
   int64_t set = th__the.config.max_bytes;
+  if (!decides && th__load(&byte_limit, TH__RELAXED) != 0) return;
   th__store(&byte_limit, set != 0 ? set : memory / 4, TH__RELAXED);
 }
 
@@ -19,13 +23,36 @@ static int64_t op_limit(void) {
   return limit > 0 && limit < HARD_LIMIT ? limit : HARD_LIMIT;
 }
 
-/* With nothing pending one operation is always admitted, however large. */
-static bool bytes_over(int64_t bytes) {
-  if (bytes <= 0) return false;
+/* The sum of all threads' pending bytes is kept in portions: a thread takes more than it needs and gives back when it has much.
+ * So the sum is too large by a portion per thread at most, never too small. */
+static int64_t byte_portion(void) {
   int64_t limit = th__load(&byte_limit, TH__RELAXED);
-  if (limit < 0) return false;
-  int64_t pending = th__load(&th__the.bytes, TH__RELAXED);
-  return pending > 0 && pending + bytes > limit;
+  return limit <= 0 || limit / 64 > MOST_BYTES ? MOST_BYTES : 0; /* small limits are kept exactly */
+}
+
+void th__memory_take(th__thread *self, int64_t bytes) {
+  self->bytes_kept -= bytes;
+  if (self->bytes_kept >= 0) return;
+  int64_t more = byte_portion() - self->bytes_kept;
+  th__fetch_add(&th__the.bytes, more, TH__RELAXED);
+  self->bytes_kept += more;
+}
+
+void th__memory_done(th__thread *self, int64_t bytes) {
+  self->bytes_kept += bytes;
+  int64_t portion = byte_portion();
+  if (self->bytes_kept <= 2 * portion) return;
+  th__fetch_sub(&th__the.bytes, self->bytes_kept - portion, TH__RELAXED);
+  self->bytes_kept = portion;
+}
+
+/* With nothing pending one operation is always admitted, however large. */
+static bool bytes_over(const th__thread *self, int64_t bytes) {
+  if (bytes <= self->bytes_kept) return false;
+  int64_t limit = th__load(&byte_limit, TH__RELAXED);
+  if (limit <= 0) return false;
+  int64_t pending = th__load(&th__the.bytes, TH__RELAXED) - self->bytes_kept;
+  return pending > 0 && pending + bytes > limit && th__in_flight() > 0;
 }
 
 /* Where no worker runs tasks the setting cannot be kept: the submission would never return. */
@@ -34,21 +61,29 @@ static bool may_help(void) {
          th__the.mode == TH__MODE_SERIAL || th__the.config.workers == TH_NO_WORKERS;
 }
 
+/* Runs some of what is ready: more at a time while that takes no time. False: there was nothing. */
+static bool help(th__thread *self) {
+  th__switch saved;
+  uint32_t n;
+  int64_t began = th__now_ns();
+  th__switch_enter(&saved);
+  self->tick = 0;
+  if (th__the.mode == TH__MODE_SHUFFLE) {
+    n = th__shuffle_step(self);
+  } else {
+    n = th__run_ready(self, self->help_share + 1);
+  }
+  th__switch_leave(&saved);
+  bool quick = th__now_ns() - began < QUICK_NS;
+  self->help_share = !quick                           ? 0
+                     : self->help_share >= HELPED / 2 ? HELPED
+                                                      : 2 * self->help_share + 1;
+  return n > 0;
+}
+
 /* Runs something that is ready, or sleeps until completions poke. */
 static void help_or_park(th__thread *self) {
-  if (may_help()) {
-    if (th__the.mode == TH__MODE_SHUFFLE) {
-      if (th__shuffle_step(self)) return;
-    } else {
-      th__ref ref = th__take_any(self);
-      if (ref != 0) {
-        th__fetch_add(&th__the.active, 1, TH__SEQ_CST);
-        th__run_ref(self, ref);
-        th__fetch_sub(&th__the.active, 1, TH__SEQ_CST);
-        return;
-      }
-    }
-  }
+  if (may_help() && help(self)) return;
   th__starved_idle(self);
   uint32_t wake = th__load(&th__the.limit_wake, TH__ACQUIRE);
   th__fetch_add(&th__the.limit_waiters, 1, TH__SEQ_CST);
@@ -66,9 +101,9 @@ void th__limit_poke(void) {
   th__unpark(&th__the.limit_wake, INT32_MAX);
 }
 
-th_status th__admit(th__thread *self, int64_t bytes, bool try_only) {
+th_status th__admit_slow(th__thread *self, int64_t bytes, bool try_only) {
   if (self->engine_thread || self->frame != NULL) return TH_OK;
-  if (self->credit > 0 && !bytes_over(bytes)) {
+  if (self->credit > 0 && !bytes_over(self, bytes)) {
     self->credit--;
     return TH_OK;
   }
@@ -79,7 +114,7 @@ th_status th__admit(th__thread *self, int64_t bytes, bool try_only) {
     /* Once it had to wait, it goes on only when a quarter is free again. */
     int64_t enough = waited ? limit - limit / 4 : limit;
     if (waited && enough == limit) enough = limit - 1;
-    if (pending < (enough > 0 ? enough : 1) && !bytes_over(bytes)) {
+    if (pending < (enough > 0 ? enough : 1) && !bytes_over(self, bytes)) {
       int64_t portion = limit / 4 < PORTION ? limit / 4 : PORTION;
       if (portion > limit - pending) portion = limit - pending;
       self->credit = portion > 1 ? portion - 1 : 0;

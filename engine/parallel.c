@@ -1,16 +1,22 @@
 /* Owns parallel loops inside a task. A loop is a counted record with a block counter; other workers get mere invitations, which
- * may come late. The owner runs blocks of its own loop only, so loops nest and never wait for strangers.
- * word = {generation, users}: joining is a compare-and-swap that an ended loop refuses. */
+ * may come late, and threads that wait for the task find its loop through the thread that runs it. The owner runs blocks
+ * of its own loop only, so it never waits for strangers. Never more threads are in a loop than the device has workers and
+ * one, or than there are cores: the owner waits for all of them, and one without a core would keep it waiting.
+ * word = {generation, guests}: joining is a compare-and-swap that an ended loop refuses. */
 #include "engine/parts.h"
 
-#define LOOPS 256
+#define LOOPS     256
+#define END_SPINS 4000 /* before an owner whose guests are not done goes to sleep */
 
 typedef struct loop {
   _Atomic uint64_t word;
   _Atomic uint32_t taken; /* record in use */
   _Atomic uint32_t wake;
-  _Atomic int64_t next; /* first element of the next block */
-  int64_t n, grain;
+  _Atomic int64_t next; /* block */
+  /* Written by the owner before the generation begins, read by guests: the word orders them. */
+  int64_t n, grain, blocks;
+  uint32_t most_guests;
+  th__ref task;
   void (*body)(int64_t first, int64_t last, void *arg);
   void *arg;
 } loop;
@@ -18,28 +24,48 @@ typedef struct loop {
 static loop loops[LOOPS];
 static _Atomic uint32_t hint;
 
-static void run_blocks(loop *l) {
-  for (;;) {
-    int64_t first = th__fetch_add(&l->next, l->grain, TH__RELAXED); /* the word orders the data */
-    if (first >= l->n) return;
-    int64_t last = l->n - first < l->grain ? l->n : first + l->grain;
-    l->body(first, last, l->arg);
+/* Set while this thread runs blocks: a loop inside a block runs right there, because the context it is given may be another
+ * thread's. */
+static _Thread_local bool inside;
+
+/* False when there was none left. */
+static bool run_blocks(loop *l) {
+  bool any = false;
+  inside = true;
+  int64_t block; /* relaxed: the word orders the data */
+  while ((block = th__fetch_add(&l->next, 1, TH__RELAXED)) < l->blocks) {
+    int64_t first = block * l->grain;
+    l->body(first, l->n - first < l->grain ? l->n : first + l->grain, l->arg);
+    any = true;
   }
+  inside = false;
+  return any;
 }
 
-void th__loop_join(th__ref ref) {
+/* As a guest, if the loop has not ended, has room, and is this task's (0: any task's). Whether a block was left. */
+static bool join(th__ref ref, th__ref task) {
   loop *l = &loops[TH__REF_SLOT(ref) & (LOOPS - 1)];
   uint64_t word = th__load(&l->word, TH__RELAXED);
   do {
-    if (word >> 32 != TH__REF_GENERATION(ref)) return; /* the loop has ended */
+    if (word >> 32 != TH__REF_GENERATION(ref)) return false; /* the loop has ended */
+    /* acquire: pairs with the owner's release of the generation, so the fields are its own. */
   } while (!th__cas_weak(&l->word, &word, word + 1, TH__ACQ_REL));
-  run_blocks(l);
+  bool welcome = (uint32_t)word < l->most_guests && (task == 0 || l->task == task);
+  bool any = welcome && run_blocks(l);
   /* release: the owner sees what the blocks did. */
   uint64_t before = th__fetch_sub(&l->word, 1, TH__ACQ_REL);
   if ((uint32_t)before == 1 && before >> 32 != TH__REF_GENERATION(ref)) {
     th__fetch_add(&l->wake, 1, TH__RELEASE);
     th__unpark(&l->wake, 1);
   }
+  return any;
+}
+
+void th__loop_join(th__ref ref) { (void)join(ref, 0); }
+
+bool th__loop_help(const th__thread *owner, th__ref task) {
+  th__ref ref = th__load(&owner->loop, TH__ACQUIRE);
+  return ref != 0 && join(ref, task);
 }
 
 static loop *take(void) {
@@ -61,7 +87,7 @@ static void finish(loop *l) {
     uint32_t wake = th__load(&l->wake, TH__ACQUIRE);
     word = th__load(&l->word, TH__ACQUIRE);
     if ((uint32_t)word == 0) break;
-    if (++spins < 4000) {
+    if (++spins < END_SPINS) {
       th__pause();
     } else {
       th__park(&l->wake, wake, 1000000);
@@ -71,6 +97,7 @@ static void finish(loop *l) {
 }
 
 void th__loops_forget(void) {
+  inside = false;
   for (int i = 0; i < LOOPS; i++) { /* their owners and users are gone */
     uint64_t generation = (th__load(&loops[i].word, TH__RELAXED) >> 32) + 1;
     th__store(&loops[i].word, generation << 32, TH__RELAXED);
@@ -78,35 +105,51 @@ void th__loops_forget(void) {
   }
 }
 
+/* Cores of this process when it was first asked. Relaxed: any thread finds the same. */
+static int cores(void) {
+  static _Atomic int known;
+  int n = th__load(&known, TH__RELAXED);
+  if (n == 0) th__store(&known, n = th__thread_cores(), TH__RELAXED);
+  return n;
+}
+
 static void run_alone(int64_t n, int64_t grain, void (*body)(int64_t, int64_t, void *), void *arg) {
-  for (int64_t first = 0; first < n; first += grain)
-    body(first, n - first < grain ? n : first + grain, arg);
+  int64_t first = 0;
+  for (; n - first > grain; first += grain) body(first, first + grain, arg);
+  body(first, n, arg);
 }
 
 void th_parallel_for(th_task_context *context, int64_t n, int64_t grain,
                      void (*body)(int64_t first, int64_t last, void *arg), void *arg) {
   if (n <= 0) return;
   if (grain < 1) grain = 1;
-  th__pool_device *device = context->device;
+  th__pool_device *device = th__task_device(context->task);
   int64_t blocks = (n - 1) / grain + 1;
-  int others =
-      device->lanes != NULL ? 0 : device->n_workers - (context->thread->pool == device ? 1 : 0);
-  if (blocks - 1 < others) others = (int)(blocks - 1);
-  loop *l = others > 0 && n <= INT64_MAX - grain * (int64_t)(others + 2) ? take() : NULL;
+  int guests = device->lanes != NULL || inside ? 0 : device->n_workers;
+  if (guests > cores() - 1) guests = cores() - 1;
+  if (blocks - 1 < guests) guests = (int)(blocks - 1);
+  loop *l = guests > 0 ? take() : NULL;
   if (l == NULL) {
     run_alone(n, grain, body, arg);
     return;
   }
+  th__thread *self = context->thread;
   l->n = n;
   l->grain = grain;
+  l->blocks = blocks;
   l->body = body;
   l->arg = arg;
+  l->most_guests = (uint32_t)guests;
+  l->task = th__task_ref(context->task);
   th__store(&l->next, 0, TH__RELAXED);
   uint32_t generation = (uint32_t)(th__load(&l->word, TH__RELAXED) >> 32) + 1;
-  /* release: joiners see the fields. users 0: the owner is not counted. */
+  /* release: guests see the fields. The owner is no guest. */
   th__store(&l->word, (uint64_t)generation << 32, TH__RELEASE);
-  th__invite(context->thread, device, TH__REF(generation, TH__LOOP_BIT | (uint32_t)(l - loops)),
-             others);
-  run_blocks(l);
+  th__ref ref = TH__REF(generation, TH__LOOP_BIT | (uint32_t)(l - loops));
+  th__store(&self->loop, ref, TH__RELEASE); /* pairs with th__loop_help() */
+  int others = device->n_workers - (self->pool == device ? 1 : 0);
+  th__invite(self, device, ref, others < guests ? others : guests);
+  (void)run_blocks(l);
+  th__store(&self->loop, 0, TH__RELAXED);
   finish(l);
 }

@@ -1,20 +1,35 @@
-/* What the engine's files offer each other, file by file. Private to engine/. */
+/* What the engine's files offer each other, file by file; ready.c, lanes.c and the slots of task.c have headers of their own. Private to engine/. */
 #ifndef THRUM_ENGINE_PARTS_H
 #define THRUM_ENGINE_PARTS_H
 
+#include "engine/lanes.h"
+#include "engine/ready.h"
+#include "engine/slots.h"
 #include "engine/state.h"
 
 /* --- thread.c --- */
 th__thread *th__self_slow(void);
-extern _Thread_local th__thread *th__self_record;
-extern _Thread_local uint32_t th__self_epoch;
+th__thread *th__self_worker(void); /* as the first call on a worker */
+/* initial-exec: one load instead of a call in the shared library; the system keeps room for a few such words. */
+extern _Thread_local th__thread *th__self_record __attribute__((tls_model("initial-exec")));
+extern _Thread_local uint32_t th__self_epoch __attribute__((tls_model("initial-exec")));
+extern _Atomic(th__thread *) th__thread_numbers[TH__MAX_THREADS]; /* by th__thread.number */
 /* This thread's record, made on first use; NULL and TH_ENOMEM. The engine must be on. */
 static inline th__thread *th__self(void) {
   return th__self_record != NULL && th__self_epoch == th__the.epoch ? th__self_record
                                                                     : th__self_slow();
 }
 void th__threads_free(void); /* at shutdown */
-int64_t th__in_flight(void); /* submitted - completed, over all threads */
+void th__threads_forget(void);
+/* Over all threads. */
+typedef struct th__totals {
+  uint64_t submitted, completed;
+} th__totals;
+th__totals th__totals_now(void);
+static inline bool th__totals_equal(const th__totals *a, const th__totals *b) {
+  return a->submitted == b->submitted && a->completed == b->completed;
+}
+int64_t th__in_flight(void); /* submitted and not completed */
 uint64_t th__random(th__thread *self);
 static inline void th__count(_Atomic uint64_t *counter, uint64_t n) { /* single writer */
   th__store(counter, th__load(counter, TH__RELAXED) + n, TH__RELEASE);
@@ -24,40 +39,35 @@ static inline void th__count(_Atomic uint64_t *counter, uint64_t n) { /* single 
 bool th__queue_push(th__queue *q, th__ref ref); /* false: out of memory */
 th__ref th__queue_pop_front(th__queue *q,
                             uint64_t random); /* 0 = empty; random != 0 picks any element */
-th__ref th__queue_pop_back(th__queue *q);
-int th__queue_take(th__queue *q, th__ref *out, int max); /* from the front */
-void th__queue_trim(th__queue *q);                       /* gives a large empty ring back */
+void th__queue_trim(th__queue *q);            /* gives a large empty ring back */
 void th__queue_free(th__queue *q);
 
-/* --- ready.c --- */
-/* A task became ready: makes it claimable and puts it where a worker, issue thread or waiter finds it. */
-void th__publish(th__thread *self, th__task *task);
-void th__publish_raised(th__thread *self,
-                        th__task *task); /* a second reference, in the urgent class */
-th__ref th__take(th__thread *self,
-                 th__pool_device *device); /* next entry for a worker or helper; 0 = none */
-th__ref th__take_any(th__thread *self);    /* from any pool device; 0 = none */
-bool th__higher_waits(const th__pool_device *device, int class_);
-void th__invite(th__thread *self, th__pool_device *device, th__ref loop, int n);
-void th__wake_workers(th__thread *self, th__pool_device *device, int n);
-void th__spin_end(th__thread *self, th__pool_device *device,
-                  bool found); /* a worker stops looking */
-bool th__claim(th__ref ref);   /* ready -> running; false when somebody else has it */
-
 /* --- run.c --- */
-/* Runs a claimed task of a pool device to its end; then successors: those not run by the return value are published.
- * Returns a released successor, claimed for the caller to run next, or NULL. keep: a task the caller will claim itself
- * (it must not be taken away by publishing), or 0. */
-th__task *th__run(th__thread *self, th__task *task, th__ref keep, bool may_continue);
+/* Runs a claimed task of a pool device to its end, then publishes its successors, but for keep (or 0): that one the caller will
+ * claim itself. */
+void th__run(th__thread *self, th__task *task, th__ref keep);
 void th__run_all(th__thread *self, th__task *task); /* a claimed task and what it leads to */
 void th__execute(th__thread *self, th__task *task,
                  void *lane_handle); /* poison check, body, poison; sets task->status */
-void th__finish(th__thread *self, th__task *task, th__ref keep,
-                th__task **next); /* drop, close, release */
+th__task *th__finish(th__thread *self, th__task *task, th__ref keep,
+                     bool may_continue); /* drop, close, release */
 void th__release_joins(th__thread *self, th__task *join);
 void th__release_issued(th__thread *self,
                         uint32_t link);          /* the successors of a task that was issued */
 void th__run_ref(th__thread *self, th__ref ref); /* entry from a queue: loop invitation or task */
+
+/* --- group.c --- */
+/* The group that t joins when this thread submits it; NULL = none. */
+static inline th_group *th__group_of(const th__thread *self, const th_task *t) {
+  if (t->group != NULL) return t->group;
+  return t->flags & TH_TASK_INTERNAL ? NULL : self->group;
+}
+void th__group_join(th__task *task, th_group *group);
+/* Takes a task that begins, or never will, out of its group. True: it is not to run. */
+bool th__group_leave(th__task *task);
+static inline bool th__group_refuses(th__task *task) {
+  return __builtin_expect(task->flags & TH__GROUPED, 0) && th__group_leave(task);
+}
 
 /* --- token.c --- */
 /* The body of an async task returned: true when the caller is to finish the task. */
@@ -71,9 +81,19 @@ void th__raise(th__thread *self, th__ref target);
 
 /* --- wait.c --- */
 th_status th__wait_ref(th__thread *self, th__ref target, int64_t deadline_ns, bool help);
+void th__run_everything(th__thread *self); /* that is ready, until nothing is */
+void th__unpark_waiters(th__task *task);   /* after its generation ended */
 
 /* --- limit.c --- */
-th_status th__admit(th__thread *self, int64_t bytes, bool try_only);
+th_status th__admit_slow(th__thread *self, int64_t bytes, bool try_only);
+static inline th_status th__admit(th__thread *self, int64_t bytes, bool try_only) {
+  if (__builtin_expect(self->credit <= 0 || bytes > self->bytes_kept, 0))
+    return th__admit_slow(self, bytes, try_only);
+  self->credit--;
+  return TH_OK;
+}
+void th__memory_take(th__thread *self, int64_t bytes); /* a task that will allocate is pending */
+void th__memory_done(th__thread *self, int64_t bytes);
 void th__limit_poke(void); /* after completions, when somebody waits at the limit */
 
 /* --- failure.c --- */
@@ -90,32 +110,22 @@ void th__var_set_error(th_var *v, th__failure *f); /* takes a reference of its o
 
 /* --- submit.c --- */
 enum { TH__SUBMIT_TRY = 1, TH__SUBMIT_ASYNC = 2, TH__SUBMIT_NO_LIMIT = 4 };
-th_status th__submit(const th_task *task, uint32_t how, th__ref *out);
+th_status th__submit(const th_task *task, uint32_t how);
 
 /* --- var.c --- */
-/* Adds v's unfinished accesses before an access of this kind: calls link(task, ref) for each, under v's lock. */
-uint32_t th__var_enter(th__thread *self, th_var *v, th__task *task, bool write);
-
-/* --- link.c --- */
-/* Makes task a successor of ref, unless that has finished. Returns links made: 0 or 1. */
-uint32_t th__link(th__thread *self, th__task *task, th__ref ref);
-void th__links_free(th__thread *self, th__task *task);
-
-/* --- lanes.c --- */
-th_status th__lanes_open(th__pool_device *device);
-void th__lanes_close(th__pool_device *device);
-void th__lanes_wake(th__pool_device *device);
-void th__lanes_push(th__thread *self, th__pool_device *device, th__ref ref);
-th__ref th__lanes_take(th__pool_device *device); /* in serial mode: the next ready one; 0 = none */
-bool th__lanes_poll(
-    th__thread *self,
-    th__pool_device *device); /* finishes what has passed; false when nothing is issued */
-void th__lanes_issue(th__thread *self, th__task *task);   /* a claimed task */
-void th__lanes_run_now(th__thread *self, th__task *task); /* a claimed task, to its end */
+/* Under v's lock. Makes room for one more reader; may shorten the list of readers. */
+/* Under the variable's lock: for one more reader. */
+void th__var_make_room(th__thread *self, th_var *v, bool sole);
+/* Under the variable's lock: joins many readers, so that at most TH__FOLD are left. */
+void th__var_fold(th__thread *self, th_var *v, bool sole);
 
 /* --- worker.c --- */
 th_status th__workers_start(th__pool_device *device, int n);
 void th__workers_stop(th__pool_device *device);
+
+/* --- pin.c --- under life.c's `starting` */
+void th__pin_start(void);                                       /* before any worker */
+void th__pin_worker(const th__pool_device *device, int worker); /* the calling thread */
 
 /* --- shuffle.c --- */
 void th__shuffle_push(th__ref ref);
@@ -127,21 +137,54 @@ void th__shuffle_forget(void);
 
 /* --- starve.c --- */
 void th__starve(th__thread *self, th__task *task); /* a body returned TH__STARVED */
-void th__starved_retry(th__thread *self, bool last_chance);
-void th__starved_idle(th__thread *self); /* called by threads that found nothing to do */
-bool th__task_last_chance(const th__task *task);
-void th__starve_free(void);
+void th__starved_retry(th__thread *self);          /* something finished or was freed */
+/* Called by threads that found nothing to do. True: the oldest has its last chance now. */
+bool th__starved_idle(th__thread *self);
+bool th__last_chance(const th__task *task); /* its body found no memory: it must fail */
+void th__last_chance_over(th__task *task);  /* its body has returned */
 void th__starve_forget(void);
 
 /* --- parallel.c --- */
 void th__loop_join(th__ref ref); /* an invitation from a queue */
+/* Runs blocks of the loop that this task runs now on owner's thread. False when there are none. */
+bool th__loop_help(const th__thread *owner, th__ref task);
 void th__loops_forget(void);
 #define TH__LOOP_BIT     (UINT32_C(1) << 31)
 #define TH__IS_LOOP(ref) ((uint32_t)(ref)&TH__LOOP_BIT)
 
+/* --- dump.c --- samples of records that change meanwhile */
+/* What ref waits for: an unfinished predecessor, or what its body waits for; 0 when nothing. */
+th__ref th__blocker(th__ref ref);
+th__ref th__pending_at(uint32_t slot, uint64_t *sequence); /* the unfinished task there; 0 = none */
+/* "#7 add: running" and so on; false when it has finished. */
+bool th__task_text(th__ref ref, char *out, size_t room);
+
+/* --- watchdog.c --- under life.c's `starting` */
+void th__watchdog_start(void); /* if the settings want one */
+void th__watchdog_stop(void);
+void th__watchdog_after_fork(void);
+
+/* --- log.c --- under life.c's `starting` */
+th_status th__log_open(th_config *config, const char *path); /* path may be NULL. TH_EIO */
+void th__log_close(void);
+
 /* --- device.c --- */
-th_status th__device_at(th_device d, th__pool_device **out); /* opened on first use */
-void th__devices_close(void);                                /* stops their threads */
+#define TH__PER_KIND 32
+extern _Atomic(th__pool_device *) th__device_table[TH_KIND_COUNT][TH__PER_KIND];
+th_status th__device_find(th_device d, th__pool_device **out); /* opened on first use */
+static inline th__pool_device *th__device_if_open(th_device d) {
+  bool known = (uint32_t)d.kind < TH_KIND_COUNT && (uint32_t)d.index < TH__PER_KIND;
+  return __builtin_expect(known, 1) ? th__load(&th__device_table[d.kind][d.index], TH__ACQUIRE)
+                                    : NULL;
+}
+static inline th_status th__device_at(th_device d, th__pool_device **out) {
+  *out = th__device_if_open(d);
+  return *out != NULL ? TH_OK : th__device_find(d, out);
+}
+static inline th__pool_device *th__task_device(const th__task *task) {
+  return th__place_device(th__load(&task->place, TH__RELAXED));
+}
+void th__devices_close(void);  /* stops their threads */
 void th__devices_forget(void); /* in a forked child: they have no threads any more */
 int th__workers_total(void);
 void th__devices_stop(void); /* joins their threads; `stopping` is set */
@@ -149,8 +192,20 @@ void th__devices_trim(void); /* large empty queues go */
 void th__devices_wake(void); /* so that threads see `stopping` */
 
 /* --- switch.c --- floors above may save and restore what they keep per thread around nested bodies */
-void th__switch_enter(void **saved);
-void th__switch_leave(void **saved);
 #define TH__SWITCHES 4
+typedef struct th__switch {
+  uint32_t n; /* of those that were registered when it was entered */
+  void *saved[TH__SWITCHES];
+} th__switch;
+extern _Atomic uint32_t
+    th__switches; /* registered; relaxed here: most programs' engines have none, or all from the start */
+uint32_t th__switch_enter_all(void **saved);
+void th__switch_leave_all(void **saved, uint32_t n);
+static inline void th__switch_enter(th__switch *s) {
+  s->n = th__load(&th__switches, TH__RELAXED) == 0 ? 0 : th__switch_enter_all(s->saved);
+}
+static inline void th__switch_leave(th__switch *s) {
+  if (s->n != 0) th__switch_leave_all(s->saved, s->n);
+}
 
 #endif

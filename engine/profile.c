@@ -2,15 +2,13 @@
 #include "thrum/profile.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
-#include <uv.h>
 
 #include "engine/parts.h"
 #include "engine/trace.h"
 #include "engine/trace_view.h"
 
-static uv_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static th__spin lock;
 static char *auto_path; /* where th__trace_autostop() writes; NULL = nowhere */
 
 th_status th_profile_start(uint32_t what) {
@@ -61,20 +59,20 @@ th_status th_profile_stop(const char *path) {
 void th__trace_autostart(const char *path) {
   char *copy = path == NULL || *path == 0 ? NULL : th__strdup(path);
   if (copy == NULL) return;
-  uv_mutex_lock(&lock);
+  th__spin_lock(&lock);
   char *old = auto_path;
   auto_path = copy;
-  uv_mutex_unlock(&lock);
+  th__spin_unlock(&lock);
   th__free(old);
   if (th_profile_start(TH_PROFILE_ALL) != TH_OK)
     th__log(TH_LOG_ERROR, "TH_PROFILE: %s", th_last_error());
 }
 
 void th__trace_autostop(void) {
-  uv_mutex_lock(&lock);
+  th__spin_lock(&lock);
   char *path = auto_path;
   auto_path = NULL;
-  uv_mutex_unlock(&lock);
+  th__spin_unlock(&lock);
   if (path == NULL) return;
   th__last_error saved = *th__error_slot();
   if (th__trace_end() != TH_OK || write_file(path) != TH_OK)

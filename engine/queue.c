@@ -54,28 +54,6 @@ th__ref th__queue_pop_front(th__queue *q, uint64_t random) {
   return ref;
 }
 
-th__ref th__queue_pop_back(th__queue *q) {
-  if (th__load(&q->count, TH__RELAXED) == 0) return 0;
-  th__ref ref = 0;
-  th__spin_lock(&q->lock);
-  uint32_t count = th__load(&q->count, TH__RELAXED);
-  if (count > 0) {
-    ref = q->ring[(q->head + count - 1) & (q->capacity - 1)];
-    th__store(&q->count, count - 1, TH__RELAXED);
-  }
-  th__spin_unlock(&q->lock);
-  return ref;
-}
-
-int th__queue_take(th__queue *q, th__ref *out, int max) {
-  if (th__load(&q->count, TH__RELAXED) == 0) return 0;
-  int n = 0;
-  th__spin_lock(&q->lock);
-  while (n < max && th__load(&q->count, TH__RELAXED) > 0) out[n++] = pop_locked(q);
-  th__spin_unlock(&q->lock);
-  return n;
-}
-
 void th__queue_trim(th__queue *q) {
   th__ref *ring = NULL;
   th__spin_lock(&q->lock);

@@ -2,235 +2,334 @@
  * the successor list (from here on every reference says "finished"), wake waiters, release successors, give the slot back. */
 #include <string.h>
 
+#include "engine/link.h"
 #include "engine/parts.h"
 #include "engine/trace.h"
 
-/* Calls the body with this thread's context put aside: a helping thread has an error text, scopes and modes of its own. */
-static th_status call_body(th__thread *self, th__task *task, void *lane_handle, bool *text) {
-  th_task_context context = {
-      self, task, th__load(&th__the.devices[th__load(&task->device, TH__RELAXED)], TH__ACQUIRE),
-      lane_handle, false};
-  th__frame frame = {self->frame, th__task_ref(task)};
-  bool nested = self->worker < 0 || self->frame != NULL;
-  void *saved[TH__SWITCHES];
-  if (nested) th__switch_enter(saved);
-  self->frame = &frame;
-  th__store(&task->owner, self, TH__RELAXED);
-  th__last_error *error = th__error_slot();
+/* What a body left behind as this thread's error, or a thread of the program had before. */
+static void clear_error(th__last_error *error) {
   error->status = TH_OK;
-  th_status status = task->run(task->arg, &context);
+  error->text[0] = 0;
+}
+
+/* Poisons what the task writes with a new failure. */
+TH__APART void fail(th__thread *self, th__task *task, th_status status, const char *text) {
+  th__failure *f = th__failure_new(status, task, text);
+  th__poison_outputs(task, f);
+  th__failure_release(f);
+  th__count(&self->failed, 1);
+}
+
+/* The task ends without its body. */
+static void skip(th__thread *self, th__task *task, th__failure *f) {
+  task->status = th__short_status(f->status);
+  th__poison_outputs(task, f);
+  th__store(&task->kind_flags, th__load(&task->kind_flags, TH__RELAXED) | TH__SKIPPED, TH__RELAXED);
+  th__count(&self->skipped, 1);
+}
+
+/* Poison passes a task by unless it runs always. True: it was skipped. */
+TH__APART bool skip_poisoned(th__thread *self, th__task *task) {
+  th__failure *f = task->flags & TH_TASK_ALWAYS ? NULL : th__poison_of_inputs(task);
+  if (f == NULL) return false;
+  skip(self, task, f);
+  return true;
+}
+
+TH__APART void skip_canceled(th__thread *self, th__task *task) {
+  th__failure *f = th__failure_new(TH_ECANCELED, task, "canceled with its group");
+  skip(self, task, f);
+  th__failure_release(f);
+}
+
+TH__APART void fail_body(th__thread *self, th__task *task, th_status status, bool text) {
+  fail(self, task, status,
+       text || self->error->status == status ? self->error->text : th_status_text(status));
+}
+
+TH__INLINED th_status call_body(th__thread *self, th__task *task, const th__kind *kind, th__ref ref,
+                                void *lane_handle) {
+  th_task_context context = {self, task, lane_handle, false};
+  th__frame frame = {self->frame, ref};
+  self->frame = &frame;
+  if (lane_handle == NULL) th__store(&task->owner, self->number, TH__RELAXED);
+  th_status status = kind->run(th__task_arg(task), &context);
   self->frame = frame.outer;
-  if (nested) th__switch_leave(saved);
-  *text = status < 0 && (context.failed_text || error->status == status);
+  if (__builtin_expect(status < 0, 0)) fail_body(self, task, status, context.failed_text);
   return status;
 }
 
-void th__execute(th__thread *self, th__task *task, void *lane_handle) {
-  if (th__trace_on(TH_PROFILE_OPS)) th__task_stamps(task)->started = th__ticks();
-  if (th__load(&th__the.failures_live, TH__ACQUIRE) !=
-      0) { /* pairs with the poisoner's increment */
-    th__failure *f = task->flags & TH_TASK_ALWAYS ? NULL : th__poison_of_inputs(task);
-    if (f != NULL) {
-      task->status = (int16_t)f->status;
-      th__poison_outputs(task, f);
-      th__store(&task->kind_flags, th__load(&task->kind_flags, TH__RELAXED) | TH__SKIPPED,
-                TH__RELAXED);
-      th__count(&self->skipped, 1);
-      return;
-    }
-  }
-  th__last_error kept, *error = th__error_slot();
-  bool keep = error->status != TH_OK;
-  if (keep) kept = *error;
-  bool text;
-  th_status status = call_body(self, task, lane_handle, &text);
-  if (status < 0) {
-    th__failure *f = th__failure_new(status, task, text ? error->text : th_status_text(status));
-    th__poison_outputs(task, f);
-    th__failure_release(f);
-    th__count(&self->failed, 1);
-  } else if (status == TH_OK && th__load(&th__the.failures_live, TH__RELAXED) != 0 &&
-             !(th__load(&task->kind_flags, TH__RELAXED) & TH__ASYNC)) {
-    th__cure_outputs(task);
-  }
-  task->status = (int16_t)status;
-  if (keep) {
-    *error = kept;
-  } else {
-    error->status = TH_OK;
-    error->text[0] = 0;
-  }
+/* As call_body(), with this thread's error put aside: a helping thread has one of its own. */
+TH__APART th_status call_body_aside(th__thread *self, th__task *task, const th__kind *kind,
+                                    th__ref ref, void *lane_handle) {
+  th__last_error kept = *self->error;
+  clear_error(self->error);
+  th_status status = call_body(self, task, kind, ref, lane_handle);
+  *self->error = kept;
+  return status;
 }
 
-static void trace_finished(th__thread *self, th__task *task) {
+/* Who ended a task and went straight on saves a reading of the clock. Not on a lane, where others come in between; nor behind
+ * several predecessors: the one that stored its stamp last need not be the one that ended last. */
+static void trace_started(th__thread *self, th__task *task, bool on_lane) {
   th__stamps *s = th__task_stamps(task);
-  th__pool_device *device =
-      th__load(&th__the.devices[th__load(&task->device, TH__RELAXED)], TH__ACQUIRE);
+  bool exact = !on_lane && th__load(&task->n_links, TH__RELAXED) <= 1 &&
+               self->tick > th__load(&s->ready, TH__RELAXED);
+  s->started = exact ? self->tick : th__ticks();
+}
+
+/* Sets task->status. */
+TH__INLINED void execute(th__thread *self, th__task *task, const th__kind *kind, th__ref ref,
+                         void *lane_handle) {
+  if (th__trace_on(TH_PROFILE_OPS)) trace_started(self, task, lane_handle != NULL);
+  if (th__group_refuses(task)) {
+    skip_canceled(self, task);
+    return;
+  }
+  /* Pairs with the poisoner's increment. */
+  bool failures = th__load(&th__the.failures_live, TH__ACQUIRE) != 0;
+  if (__builtin_expect(failures, 0) && skip_poisoned(self, task)) return;
+  th_status status;
+  if (__builtin_expect(self->error->status != TH_OK, 0)) {
+    status = call_body_aside(self, task, kind, ref, lane_handle);
+  } else {
+    status = call_body(self, task, kind, ref, lane_handle);
+    if (__builtin_expect(self->error->status != TH_OK, 0)) clear_error(self->error);
+  }
+  if (__builtin_expect(th__load(&th__the.failures_live, TH__RELAXED) != 0, 0) && status == TH_OK &&
+      !(th__load(&task->kind_flags, TH__RELAXED) & TH__ASYNC))
+    th__cure_outputs(task);
+  task->status = th__short_status(status);
+}
+
+static th__ref running_ref(const th__task *task) {
+  return TH__REF(TH__WORD_GENERATION(th__load(&task->word, TH__RELAXED)), th__task_slot(task));
+}
+
+void th__execute(th__thread *self, th__task *task, void *lane_handle) {
+  execute(self, task, th__task_kind(task), running_ref(task), lane_handle);
+}
+
+/* Returns the stamp. */
+static uint64_t trace_finished(th__thread *self, th__task *task, uint8_t kind_flags) {
+  uint64_t now = th__ticks();
+  if (kind_flags & TH__INTERNAL) return now;
+  th__stamps *s = th__task_stamps(task);
+  th__pool_device *device = th__task_device(task);
   int lane = self->pool == device ? self->worker : TH__TRACE_HOST;
   if (task->lane >= 0) lane = TH__TRACE_LANES + task->lane;
   th__trace_task t = {
       .id = th__load(&task->sequence, TH__RELAXED),
-      .name = task->name,
+      .name = th__task_kind(task)->name,
       .submitted = s->submitted,
-      .ready = s->ready,
+      .ready = th__load(&s->ready, TH__RELAXED),
       .started = s->started,
-      .finished = th__ticks(),
-      .bytes = task->bytes,
+      .finished = now,
+      .bytes = th__memory_unpack(task->memory),
       .lane = lane,
       .device_kind = device->id.kind,
       .device_index = device->id.index,
   };
+  if (task->lane >= 0) th__lanes_times(device, task, &t.started, &t.finished);
   t.status = task->status == TH_OK                                    ? TH__TRACE_OK
              : th__load(&task->kind_flags, TH__RELAXED) & TH__SKIPPED ? TH__TRACE_SKIPPED
                                                                       : TH__TRACE_FAILED;
-  const th__access *vars = th__task_vars(task);
+  const _Atomic th__access *vars = th__task_vars(task);
   for (size_t i = 0; i < task->n_vars; i++) {
-    if (vars[i] & TH__ACCESS_READ) t.n_reads++;
-    if (vars[i] & TH__ACCESS_WRITE) t.n_writes++;
+    th__access a = th__load(&vars[i], TH__RELAXED);
+    if (a & TH__ACCESS_READ) t.n_reads++;
+    if (a & TH__ACCESS_WRITE) t.n_writes++;
   }
   th__trace_task_done(&t);
+  return now;
 }
 
 /* Releases the owner's part of a task before it is closed. */
-static void drop_parts(th__thread *self, th__task *task) {
-  uint8_t kind = th__load(&task->kind_flags, TH__RELAXED);
-  if (task->drop != NULL) {
-    th__frame frame = {self->frame, th__task_ref(task)};
+TH__INLINED void drop_parts(th__thread *self, th__task *task, const th__kind *kind, th__ref ref,
+                            uint8_t kind_flags) {
+  void (*drop)(void *arg) = kind->drop;
+  if (drop != NULL) {
+    th__frame frame = {self->frame, ref};
     self->frame = &frame; /* what drop submits must not block at the run-ahead limit */
-    task->drop(task->arg);
+    drop(th__task_arg(task));
     self->frame = frame.outer;
   }
-  if (kind & TH__HEAP_ARG) th__free(task->arg);
-  if (kind & TH__HEAP_VARS) th__free((void *)task->vars[0]);
-  if (task->bytes > 0) th__fetch_sub(&th__the.bytes, task->bytes, TH__RELAXED);
+  if (task->memory > 0) th__memory_done(self, th__memory_unpack(task->memory));
+  if (__builtin_expect((kind_flags & (TH__HEAP_ARG | TH__HEAP_VARS)) == 0, 1)) return;
+  if (kind_flags & TH__HEAP_ARG) th__free(task->arg);
+  if (kind_flags & TH__HEAP_VARS) th__free((void *)th__load(&task->vars[0], TH__RELAXED));
 }
 
-/* The task behind a link, if this was its last predecessor. */
-static th__task *released(uint32_t link, uint32_t *next) {
-  th__task *record = th__task_at((link - 1) / TH__LINKS);
-  *next = th__load(&record->links[(link - 1) % TH__LINKS], TH__RELAXED);
-  th__task *task = record;
-  if (th__load(&record->kind_flags, TH__RELAXED) & TH__EXTENSION) task = th__task_at(record->host);
-  /* acq_rel: the last predecessor passes on what all of them did. */
-  return th__fetch_sub(&task->pending, 1, TH__ACQ_REL) == 1 ? task : NULL;
+/* Ends the generation of a record: closes its list and wakes its waiters. Returns the list. */
+TH__INLINED uint32_t close_record(th__thread *self, th__task *task, uint32_t generation_now,
+                                  bool sole) {
+  if (__builtin_expect(th__load(&task->extension, TH__RELAXED) != 0, 0)) th__links_free(self, task);
+  uint64_t generation = (uint64_t)th__generation_after(generation_now) << 32;
+  /* release: all the task did is visible to who sees the new generation. A waiter's flag is seen here, or its
+   * compare-and-swap meets the new generation. */
+  uint64_t list = th__exchange_by(sole, &task->done_list, generation);
+  th__store(&task->word, generation | TH__FREE, TH__RELEASE);
+  if (__builtin_expect(list & TH__WAITERS, 0)) th__unpark_waiters(task);
+  return (uint32_t)list & ~TH__WAITERS;
 }
 
-/* Takes a released task for the caller to run next when that is allowed, else publishes it. */
-static void hand_on(th__thread *self, th__task *task, th__ref keep, th__task **next) {
-  th__pool_device *device =
-      th__load(&th__the.devices[th__load(&task->device, TH__RELAXED)], TH__ACQUIRE);
-  if (next != NULL && *next == NULL && device->lanes == NULL &&
-      task->priority == TH__CLASS_DEFAULT &&
-      (self->pool == device || th__the.mode == TH__MODE_SERIAL) &&
-      th__the.mode != TH__MODE_SHUFFLE && th__the.mode != TH__MODE_SHUFFLE_THREADS &&
-      !th__higher_waits(device, TH__CLASS_DEFAULT)) {
-    if (th__trace_on(TH_PROFILE_OPS)) th__task_stamps(task)->ready = th__ticks();
-    th__fetch_add(&task->claim, TH__RUNNING - TH__PENDING, TH__ACQ_REL);
-    *next = task;
+/* Where released tasks go: one to the caller to run next, one (keep) to the caller who claims it itself, others are published. */
+typedef struct outlet {
+  th__ref keep;
+  bool may_continue;
+  th__task *next; /* claimed */
+  uint64_t now;   /* of the trace: when they became ready */
+} outlet;
+
+/* Whether the caller may run a released task next without publishing it. Another device's belongs to that one's workers. */
+static bool may_follow(const th__thread *self, const outlet *out, uint8_t place) {
+  if (!out->may_continue || out->next != NULL || TH__PLACE_CLASS(place) != TH__CLASS_DEFAULT)
+    return false;
+  const th__pool_device *device = th__place_device(place);
+  return (self->pool == NULL || self->pool == device) && device->lanes == NULL &&
+         !th__higher_waits(device, TH__CLASS_DEFAULT);
+}
+
+/* Counts one predecessor of the task off; if it was the last, the task is handed on. `word` is its word, read a moment ago. */
+static inline void arrive(th__thread *self, th__task *task, uint64_t word, outlet *out, bool sole) {
+  uint8_t place = th__load(&task->place, TH__RELAXED);
+  if (out->now != 0) th__store(&th__task_stamps(task)->ready, out->now, TH__RELAXED);
+  if (TH__WORD_PREDS(word) == 1 && TH__WORD_PHASE(word) == TH__PENDING &&
+      may_follow(self, out, place)) {
+    /* acq_rel: what all predecessors did is visible to the body. */
+    while (!th__cas_by(sole, &task->word, &word, word - TH__ONE + (TH__RUNNING - TH__PENDING)))
+      continue; /* a flag was set */
+    out->next = task;
     return;
   }
-  bool claimable = device->lanes == NULL || th__the.mode == TH__MODE_SERIAL;
-  if (keep != 0 && claimable && th__task_ref(task) == keep) { /* the caller claims it right away */
-    if (th__trace_on(TH_PROFILE_OPS)) th__task_stamps(task)->ready = th__ticks();
-    th__fetch_add(&task->claim, TH__READY - TH__PENDING, TH__ACQ_REL);
+  uint64_t before = th__fetch_sub_by(sole, &task->word, TH__ONE);
+  /* From here on somebody else may run and recycle it. */
+  if (TH__WORD_PREDS(before) != 1) return;
+  th__ref ref = TH__REF(TH__WORD_GENERATION(before), th__task_slot(task));
+  if (TH__WORD_PHASE(before) == TH__JOIN) {
+    th__release_joins(self, task);
     return;
   }
-  th__publish(self, task);
+  th__pool_device *device = th__place_device(place);
+  if (ref != out->keep || device->lanes != NULL)
+    th__publish(self, ref, device, th__place_class(place, before));
 }
 
-/* Ends the generation of a record: closes its list, wakes its waiters, recycles the slot. Returns the list. */
-static uint32_t close_record(th__thread *self, th__task *task) {
-  th__links_free(self, task);
-  uint32_t generation = th__task_generation(task) + 1;
-  if (generation == 0) generation = 1;
-  /* seq_cst: a thread that set its waiter flag before the next exchange is woken; one that comes later sees the new
-   * generation. release: all the task did is visible to who sees it. */
-  uint64_t list = th__exchange(&task->done_list, (uint64_t)generation << 32, TH__SEQ_CST);
-  uint64_t claim = th__exchange(&task->claim, (uint64_t)generation << 32 | TH__FREE, TH__SEQ_CST);
-  if (claim & TH__HAS_WAITERS) {
-    th__fetch_add(&task->wake, 1, TH__RELEASE);
-    th__unpark(&task->wake, INT32_MAX);
-  }
-  return (uint32_t)list;
+/* The task of a link; *next is the link behind it. */
+static inline th__task *task_of_link(uint32_t link, uint32_t *next) {
+  th__task *record = th__task_at((link - 1) / TH__MORE_LINKS);
+  *next = th__load(&record->links[(link - 1) % TH__MORE_LINKS], TH__RELAXED);
+  bool extension = th__load(&record->kind_flags, TH__RELAXED) & TH__EXTENSION;
+  return __builtin_expect(extension, 0) ? th__task_at(record->host) : record;
 }
 
-static void release_list(th__thread *self, uint32_t link, th__ref keep, th__task **next) {
+/* Slots between neighbours of a list that consecutive submissions made, at most; and how many strides to look ahead. */
+#define STRIDE_MOST 32
+#define STRIDES     6
+
+/* A long list of what was submitted in a row lies in memory at even distances: the processor is told what comes. */
+static inline void look_ahead(uint32_t link, uint32_t following) {
+  int32_t stride = (int32_t)(following - link) / TH__MORE_LINKS;
+  if (stride <= STRIDE_MOST && stride >= -STRIDE_MOST)
+    th__prefetch(
+        th__task_at((following / TH__MORE_LINKS + (uint32_t)(stride * STRIDES)) & (TH__SLOTS - 1)));
+}
+
+static inline void release_list(th__thread *self, uint32_t link, outlet *out, bool sole) {
   while (link != 0) {
     uint32_t following;
-    th__task *task = released(link, &following);
+    th__task *task = task_of_link(link, &following);
+    look_ahead(link, following);
+    arrive(self, task, th__load(&task->word, TH__RELAXED), out, sole);
     link = following;
-    if (task == NULL) continue;
-    if ((th__load(&task->claim, TH__RELAXED) & 0xff) == TH__JOIN) {
-      th__release_joins(self, task);
-    } else {
-      hand_on(self, task, keep, next);
-    }
   }
 }
 
-/* A join finished. Joins may follow joins: a chain of them is walked, not recursed into. */
+/* Joins may follow joins: a chain of them is walked, not recursed into. */
 void th__release_joins(th__thread *self, th__task *join) {
-  th__task *stack = NULL; /* linked through `arg` */
+  th__task *stack = join; /* linked through `arg` */
   join->arg = NULL;
-  stack = join;
+  outlet out = {.now = th__trace_on(TH_PROFILE_OPS) ? th__ticks() : 0};
   while (stack != NULL) {
     th__task *j = stack;
     stack = j->arg;
-    uint32_t link = close_record(self, j);
+    uint32_t link = close_record(self, j, th__task_generation(j), false);
     while (link != 0) {
-      uint32_t following;
-      th__task *task = released(link, &following);
-      link = following;
-      if (task == NULL) continue;
-      if ((th__load(&task->claim, TH__RELAXED) & 0xff) == TH__JOIN) {
+      th__task *task = task_of_link(link, &link);
+      uint64_t word = th__load(&task->word, TH__RELAXED);
+      if (TH__WORD_PHASE(word) != TH__JOIN) {
+        arrive(self, task, word, &out, false);
+      } else if (TH__WORD_PREDS(th__fetch_sub(&task->word, TH__ONE, TH__ACQ_REL)) == 1) {
         task->arg = stack;
         stack = task;
-      } else {
-        hand_on(self, task, 0, NULL);
       }
     }
     th__slot_give(self, j);
   }
 }
 
-void th__release_issued(th__thread *self, uint32_t link) { release_list(self, link, 0, NULL); }
-
-void th__finish(th__thread *self, th__task *task, th__ref keep, th__task **next) {
-  uint8_t kind = th__load(&task->kind_flags, TH__RELAXED);
-  if (th__trace_on(TH_PROFILE_OPS) && !(kind & TH__INTERNAL)) trace_finished(self, task);
-  drop_parts(self, task);
-  uint32_t link = close_record(self, task);
-  release_list(self, link, keep, next);
-  th__slot_give(self, task);
-  th__count(&self->completed, 1);
-  if (th__load(&th__the.limit_waiters, TH__RELAXED) != 0) th__limit_poke();
-  if (th__load(&th__the.starved, TH__RELAXED) != 0) th__starved_retry(self, false);
+void th__release_issued(th__thread *self, uint32_t link) {
+  outlet out = {.now = th__trace_on(TH_PROFILE_OPS) ? th__ticks() : 0};
+  release_list(self, link, &out, false);
 }
 
-th__task *th__run(th__thread *self, th__task *task, th__ref keep, bool may_continue) {
-  th__task *next = NULL;
-  uint8_t kind = th__load(&task->kind_flags, TH__RELAXED);
-  th__ref ref = th__task_ref(task);
-  th__execute(self, task, NULL);
+TH__INLINED th__task *finish(th__thread *self, th__task *task, const th__kind *kind, th__ref ref,
+                             th__ref keep, bool may_continue) {
+  uint8_t kind_flags = th__load(&task->kind_flags, TH__RELAXED);
+  outlet out = {.keep = keep, .may_continue = may_continue};
+  if (th__trace_on(TH_PROFILE_OPS)) self->tick = out.now = trace_finished(self, task, kind_flags);
+  drop_parts(self, task, kind, ref, kind_flags);
+  bool sole = th__sole_enter(self);
+  uint32_t link = close_record(self, task, TH__REF_GENERATION(ref), sole);
+  if (link != 0) release_list(self, link, &out, sole);
+  th__sole_leave(self, sole);
+  th__slot_give(self, task);
+  th__count(&self->completed, 1);
+  if (__builtin_expect(th__load(&th__the.limit_waiters, TH__RELAXED) != 0, 0)) th__limit_poke();
+  if (__builtin_expect(th__load(&th__the.starved, TH__RELAXED) != 0, 0)) th__starved_retry(self);
+  return out.next;
+}
+
+th__task *th__finish(th__thread *self, th__task *task, th__ref keep, bool may_continue) {
+  return finish(self, task, th__task_kind(task), th__task_ref(task), keep, may_continue);
+}
+
+/* Behind a body that may not have ended its task: it found no memory, or a token has to come. True: nothing more to do here. */
+TH__APART bool goes_on(th__thread *self, th__task *task, th__ref ref) {
+  if (th__load(&task->kind_flags, TH__RELAXED) & TH__LAST_CHANCE) th__last_chance_over(task);
   if (task->status == TH__STARVED) {
     th__starve(self, task);
-    return NULL;
+    return true;
   }
-  if (kind & TH__ASYNC) {
-    if (!th__async_returned(self, task, ref)) return NULL;
-  }
-  th__finish(self, task, keep, may_continue ? &next : NULL);
-  return next;
+  return (th__load(&task->kind_flags, TH__RELAXED) & TH__ASYNC) &&
+         !th__async_returned(self, task, ref);
+}
+
+TH__INLINED th__task *run(th__thread *self, th__task *task, th__ref ref, th__ref keep,
+                          bool may_continue) {
+  const th__kind *kind = th__task_kind(task);
+  th__prefetch(th__task_at(task->hint)); /* it comes soon, from another core */
+  th__ask_for_successor(task);
+  execute(self, task, kind, ref, NULL);
+  bool unusual = task->status == TH__STARVED ||
+                 (th__load(&task->kind_flags, TH__RELAXED) & (TH__ASYNC | TH__LAST_CHANCE));
+  if (__builtin_expect(unusual, 0) && goes_on(self, task, ref)) return NULL;
+  return finish(self, task, kind, ref, keep, may_continue);
+}
+
+void th__run(th__thread *self, th__task *task, th__ref keep) {
+  (void)run(self, task, running_ref(task), keep, false);
 }
 
 void th__run_all(th__thread *self, th__task *task) {
-  while (task != NULL) task = th__run(self, task, 0, true);
+  bool follow = th__the.mode <= TH__MODE_SERIAL;
+  while (task != NULL) task = run(self, task, running_ref(task), 0, follow);
 }
 
 void th__run_ref(th__thread *self, th__ref ref) {
-  if (TH__IS_LOOP(ref)) {
+  if (__builtin_expect(TH__IS_LOOP(ref), 0)) {
     th__loop_join(ref);
-  } else if (th__claim(ref)) {
+  } else if (th__claim(self, ref)) {
     th__task *task = th__task_at(TH__REF_SLOT(ref));
     if (th__load(&task->kind_flags, TH__RELAXED) & TH__LANE_TASK) {
       th__lanes_run_now(self, task); /* serial mode */

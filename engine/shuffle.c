@@ -46,16 +46,14 @@ static bool step(th__thread *self) {
   th__ref ref = th__queue_pop_front(&pool, random >> 8 | 1);
   if (ref == 0) {
     if (poll_lanes(self, random >> 8)) return true;
-    if (th__load(&th__the.starved, TH__ACQUIRE) == 0) return false;
-    th__starved_retry(self, true);
-    return true;
+    return th__starved_idle(self);
   }
-  if (!th__claim(ref)) return true;
+  if (!th__claim(self, ref)) return true;
   th__task *task = th__task_at(TH__REF_SLOT(ref));
   if (th__load(&task->kind_flags, TH__RELAXED) & TH__LANE_TASK) {
-    th__lanes_issue(self, task);
+    (void)th__lanes_issue(self, task);
   } else {
-    th__run(self, task, 0, false);
+    th__run(self, task, 0);
   }
   return true;
 }
@@ -66,7 +64,10 @@ bool th__shuffle_step(th__thread *self) {
     th__yield();
     return false; /* another thread runs; the caller looks again */
   }
+  th__switch saved;
+  th__switch_enter(&saved);
   bool any = step(self);
+  th__switch_leave(&saved);
   th__store(&runner, NULL, TH__RELEASE);
   return any;
 }

@@ -10,10 +10,11 @@ static th__ref ref_of(th_token *token) { return (th__ref)(uintptr_t)token; }
 /* Takes the token away, so that only one caller completes the task. */
 static bool token_take(th__ref ref) {
   th__task *t = th__task_at(TH__REF_SLOT(ref) & (TH__SLOTS - 1));
-  uint64_t word = th__load(&t->claim, TH__ACQUIRE);
+  uint64_t word = th__load(&t->word, TH__ACQUIRE);
   do {
-    if (word >> 32 != TH__REF_GENERATION(ref) || !(word & TH__TOKEN_OPEN)) return false;
-  } while (!th__cas_weak(&t->claim, &word, word & ~(uint64_t)TH__TOKEN_OPEN, TH__ACQ_REL));
+    if (TH__WORD_GENERATION(word) != TH__REF_GENERATION(ref) || !(word & TH__TOKEN_OPEN))
+      return false;
+  } while (!th__cas_weak(&t->word, &word, word & ~(uint64_t)TH__TOKEN_OPEN, TH__ACQ_REL));
   return true;
 }
 
@@ -21,7 +22,7 @@ static bool token_take(th__ref ref) {
 static void async_finish(th__thread *self, th__task *task) {
   th__side *side = th__task_side(task);
   if (side->failure != NULL) {
-    task->status = (int16_t)side->failure->status;
+    task->status = th__short_status(side->failure->status);
     th__poison_outputs(task, side->failure);
     th__failure_release(side->failure);
     side->failure = NULL;
@@ -31,10 +32,9 @@ static void async_finish(th__thread *self, th__task *task) {
   }
 }
 
-/* `pending` counts no predecessors while a task runs (TH__BIAS stays where there never was one); for async tasks the second of
- * two arrivals finishes: body and token. */
+/* The word counts no predecessors while a task runs; for async tasks the second of two arrivals finishes: body and token. */
 static bool second_arrival(th__task *task) {
-  return (th__fetch_add(&task->pending, 1, TH__ACQ_REL) & (TH__BIAS - 1)) == 1;
+  return TH__WORD_PREDS(th__fetch_add(&task->word, TH__ONE, TH__ACQ_REL)) == 1;
 }
 
 bool th__async_returned(th__thread *self, th__task *task, th__ref ref) {
@@ -59,12 +59,15 @@ static th_status complete(th_token *token, th_status status, const char *message
         th__failure_new(status, task, message ? message : th_status_text(status));
   if (!second_arrival(task)) return TH_OK;
   async_finish(self, task);
-  th__task *next = NULL;
-  th__finish(self, task, 0, th__the.mode == TH__MODE_SERIAL ? &next : NULL);
+  bool serial = th__the.mode == TH__MODE_SERIAL;
+  th__task *next = th__finish(self, task, 0, serial);
+  if (next == NULL && !(serial && self->frame == NULL)) return TH_OK;
+  th__switch saved;
+  th__switch_enter(&saved);
+  self->tick = 0;
   th__run_all(self, next);
-  if (th__the.mode == TH__MODE_SERIAL && self->frame == NULL) {
-    while ((ref = th__take_any(self)) != 0) th__run_ref(self, ref); /* nobody else may come */
-  }
+  th__switch_leave(&saved);
+  if (self->frame == NULL) th__run_everything(self); /* nobody else may come */
   return TH_OK;
 }
 
@@ -81,11 +84,13 @@ th_token *th_context_token(th_task_context *context) {
   return (th_token *)(uintptr_t)th__task_ref(context->task);
 }
 
-th_device th_context_device(const th_task_context *context) { return context->device->id; }
+th_device th_context_device(const th_task_context *context) {
+  return th__task_device(context->task)->id;
+}
 
 int th_context_worker(const th_task_context *context) {
   const th__thread *t = context->thread;
-  return t->pool == context->device ? t->worker : -1;
+  return t->pool == th__task_device(context->task) ? t->worker : -1;
 }
 
 th_status th_context_fail(th_task_context *context, th_status status, const char *format, ...) {
@@ -97,11 +102,16 @@ th_status th_context_fail(th_task_context *context, th_status status, const char
   return status;
 }
 
-void *th__context_device_state(const th_task_context *context) { return context->device->state; }
+void *th__context_device_state(const th_task_context *context) {
+  return th__task_device(context->task)->state;
+}
 void *th__context_lane(const th_task_context *context) { return context->lane_handle; }
 uint64_t th__context_sequence(const th_task_context *context) {
   return th__load(&context->task->sequence, TH__RELAXED);
 }
 bool th__context_last_chance(const th_task_context *context) {
-  return context->device->lanes != NULL || th__task_last_chance(context->task);
+  const th__pool_device *device = th__task_device(context->task);
+  /* What is on a lane already cannot be taken off it. */
+  bool later = device->lanes != NULL && !(device->ops->caps & TH__CAP_ISSUES_NOW);
+  return later || th__last_chance(context->task);
 }

@@ -12,6 +12,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/base/thread.h"
+#include "engine/trace_marks.h"
 #include "engine/trace_names.h"
 #include "engine/trace_view.h"
 
@@ -82,8 +83,7 @@ uint32_t th__trace_clock_decide(void) {
   return clock;
 }
 
-/* Reads both clocks at nearly the same moment. */
-static void read_clocks(uint64_t *ticks, int64_t *ns) {
+void th__trace_clocks(uint64_t *ticks, int64_t *ns) {
   uint64_t best = UINT64_MAX;
   for (int i = 0; i < 5; i++) {
     uint64_t before = th__ticks();
@@ -154,8 +154,9 @@ static ring *my_ring(void) {
   return r;
 }
 
-/* The place of the next item; NULL, counted as dropped, when the ring is full. */
-static void *next_item(ring *r, stream *s, size_t size) {
+/* The place of the next item; NULL, counted as dropped, when the ring is full. Part of its callers, where size is a constant: a
+ * division would cost more than the rest. */
+static inline __attribute__((always_inline)) void *next_item(ring *r, stream *s, size_t size) {
   size_t per_chunk = CHUNK_BYTES / size;
   uint64_t i = th__load(&s->count, TH__RELAXED);
   size_t chunk = i / per_chunk;
@@ -222,18 +223,28 @@ void th__trace_edge(uint64_t from, uint64_t to) {
   publish(&r->pairs);
 }
 
-void th__trace_host_wait(const char *where, uint64_t begin, uint64_t end) {
-  ring *r = ring_for(TH_PROFILE_WAITS);
+/* Records a span of the calling thread. */
+static void span(uint32_t what, uint8_t kind, const char *name, uint64_t begin, uint64_t end) {
+  ring *r = ring_for(what);
   th__trace_record *e = r == NULL ? NULL : next_item(r, &r->records, sizeof(*e));
   if (e == NULL) return;
   *e = (th__trace_record){.submitted = begin,
                           .ready = begin,
                           .started = begin,
                           .finished = end,
-                          .name = name_index(r, where == NULL ? "wait" : where),
+                          .name = name_index(r, name),
                           .lane = TH__TRACE_HOST,
-                          .kind = TH__TRACE_WAIT};
+                          .kind = kind};
   publish(&r->records);
+}
+
+void th__trace_host_wait(const char *where, uint64_t begin, uint64_t end) {
+  span(TH_PROFILE_WAITS, TH__TRACE_WAIT, where == NULL ? "wait" : th__trace_site(where), begin,
+       end);
+}
+
+void th__trace_range(const char *name, uint64_t begin, uint64_t end) {
+  span(TH_PROFILE_RANGES, TH__TRACE_RANGE, name == NULL ? "range" : name, begin, end);
 }
 
 void th__trace_counter(const char *name, int64_t value) {
@@ -266,7 +277,7 @@ static scale make_scale(void) {
   scale s = {.begin = now.begin_ticks, .ns_per_tick = 1};
   uint64_t ticks = 0;
   int64_t ns = 0;
-  read_clocks(&ticks, &ns);
+  th__trace_clocks(&ticks, &ns);
   if (ticks > now.begin_ticks && ns > now.begin_ns)
     s.ns_per_tick = (double)(ns - now.begin_ns) / (double)(ticks - now.begin_ticks);
   s.end = ticks;
@@ -274,8 +285,10 @@ static scale make_scale(void) {
 }
 
 static uint64_t key_of(const th__trace_record *r, uint32_t ring_index) {
-  if (r->lane < 0)
-    return UINT64_C(1) << 56 | (uint64_t)ring_index << 1 | (r->kind == TH__TRACE_WAIT);
+  uint64_t part = r->kind == TH__TRACE_RANGE  ? TH__TRACE_RANGES
+                  : r->kind == TH__TRACE_WAIT ? TH__TRACE_WAITS
+                                              : TH__TRACE_OPS;
+  if (r->lane < 0) return UINT64_C(1) << 56 | (uint64_t)ring_index << 2 | part;
   return (uint64_t)r->device_kind << 40 | (uint64_t)r->device_index << 32 | (uint32_t)r->lane;
 }
 
@@ -288,7 +301,9 @@ static th__trace_event event_of(const th__trace_record *r, const scale *s, uint3
                        .n_reads = r->n_reads,
                        .n_writes = r->n_writes,
                        .kind = r->kind,
-                       .status = r->status};
+                       .status = r->status,
+                       .device_kind = r->device_kind,
+                       .device_index = r->device_index};
   e.finished = to_ns(s, r->finished);
   if (e.finished < 0) e.finished = r->finished > s->end ? to_ns(s, s->end) : 0;
   e.started = to_ns(s, r->started);
@@ -298,6 +313,8 @@ static th__trace_event event_of(const th__trace_record *r, const scale *s, uint3
   if (e.ready < 0 || e.ready > e.started) e.ready = e.started;
   e.submitted = to_ns(s, r->submitted);
   if (e.submitted < 0 || e.submitted > e.ready) e.submitted = e.ready;
+  e.began = e.started;
+  e.ended = e.finished;
   return e;
 }
 
@@ -368,7 +385,7 @@ th_status th__trace_begin(uint32_t what) {
     return th__fail(TH_EFORK, "th_profile_start: the engine does not survive fork");
   }
   now.what = what;
-  read_clocks(&now.begin_ticks, &now.begin_ns);
+  th__trace_clocks(&now.begin_ticks, &now.begin_ns);
   th__store(&lost, 0, TH__RELAXED);
   th__store(&session, th__load(&session, TH__RELAXED) + 1, TH__RELEASE);
   th__store(&th__trace_flags, what, TH__RELEASE);

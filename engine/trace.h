@@ -32,6 +32,9 @@ static inline uint64_t th__ticks(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Reads th__ticks() and th__now_ns() at nearly the same moment. */
+void th__trace_clocks(uint64_t *ticks, int64_t *ns);
+
 /* th__trace_task.lane beyond the worker indices 0, 1, ... of a pool. */
 enum {
   TH__TRACE_HOST = -1, /* a helping or submitting thread of the program: the thread that records */
@@ -59,6 +62,8 @@ void th__trace_task_done(const th__trace_task *t);
 void th__trace_edge(uint64_t from, uint64_t to);
 /* Records that the calling thread waited in the public call `where`, between two th__ticks(). */
 void th__trace_host_wait(const char *where, uint64_t begin, uint64_t end);
+/* Records a range of the calling thread, as th__trace_host_wait(). */
+void th__trace_range(const char *name, uint64_t begin, uint64_t end);
 /* Records the value of a counter now. The number of pending tasks needs no call: it follows from the tasks' stamps. */
 void th__trace_counter(const char *name, int64_t value);
 

@@ -65,7 +65,7 @@ static int cell_of(const canvas *c, int64_t at) {
 
 /* Each cell shows what covers most of it; an event inside another one wins when it covers at least half as much. */
 static void draw_event(canvas *c, const th__trace_event *e) {
-  char mark = e->kind == TH__TRACE_WAIT ? '-' : c->mark[e->name];
+  char mark = e->kind == TH__TRACE_WAIT ? '-' : e->kind == TH__TRACE_RANGE ? '=' : c->mark[e->name];
   int last = cell_of(c, e->finished);
   for (int cell = cell_of(c, e->started); cell <= last; cell++) {
     int64_t begin = c->first + (int64_t)((double)c->span * cell / c->width);

@@ -5,6 +5,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/device.h"
 #include "engine/trace_view.h"
 
 /* What comes out when; entries are written in the order of time. */
@@ -13,12 +14,19 @@ typedef enum item_kind {
   ITEM_FLOW_BEGIN,
   ITEM_FLOW_END,
   ITEM_SAMPLE,
-  ITEM_PENDING
+  ITEM_PENDING, /* and the other series, in the order of `series` */
+  ITEM_READY,
+  ITEM_RUNNING,
+  ITEM_BYTES
 } item_kind;
+
+enum { SERIES = ITEM_BYTES - ITEM_PENDING + 1 };
+static const char *const series[SERIES] = {"pending tasks", "ready tasks", "running tasks",
+                                           "bytes of pending tasks"};
 
 typedef struct item {
   int64_t at;
-  uint64_t index; /* event, flow number, sample, or number of pending tasks */
+  uint64_t index; /* event, flow number, sample, or value of a series */
   uint32_t event; /* flows: the event at this end */
   uint8_t kind;
 } item;
@@ -84,20 +92,54 @@ static void put_us(FILE *out, const char *key, int64_t ns) {
 
 /* --- items --- */
 
-static void put_event(FILE *out, const th__trace_view *v, const th__trace_event *e) {
+static int pairs_by_to(const void *a, const void *b) {
+  const th__trace_pair *x = a, *y = b;
+  if (x->to != y->to) return x->to < y->to ? -1 : 1;
+  return x->from < y->from ? -1 : x->from > y->from;
+}
+
+/* Index of the first edge into a task, or of whatever comes behind; the edges are sorted by their ends. */
+static size_t first_pair(const th__trace_view *v, uint64_t to) {
+  size_t low = 0, high = v->n_pairs;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (v->pairs[middle].to < to) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+/* Everything a reader of the file cannot get from where the slice lies. */
+static void put_task(FILE *out, const th__trace_view *v, const th__trace_event *e) {
   static const char *const statuses[] = {"ok", "failed", "skipped"};
+  fprintf(out, ",\"args\":{\"id\":%llu", (unsigned long long)e->id);
+  put_us(out, "blocked_us", e->ready - e->submitted);
+  put_us(out, "queue_us", e->began - e->ready);
+  fprintf(out, ",\"reads\":%d,\"writes\":%d,\"bytes\":%lld,\"status\":\"%s\"", e->n_reads,
+          e->n_writes, (long long)e->bytes, e->status < 3 ? statuses[e->status] : "unknown");
+  fprintf(out, ",\"ns\":[%lld,%lld,%lld,%lld]", (long long)e->submitted, (long long)e->ready,
+          (long long)e->began, (long long)e->ended);
+  const th__device_ops *ops = th__device_kind_ops(e->device_kind);
+  if (strcmp(v->rows[e->row].kind, "host") == 0 && ops != NULL)
+    fprintf(out, ",\"device\":\"%.24s:%d\"", ops->name, e->device_index);
+  size_t first = first_pair(v, e->id), i = first;
+  for (; i < v->n_pairs && v->pairs[i].to == e->id; i++)
+    fprintf(out, "%s%llu", i == first ? ",\"after\":[" : ",", (unsigned long long)v->pairs[i].from);
+  fputs(i > first ? "]}" : "}", out);
+}
+
+static void put_event(FILE *out, const th__trace_view *v, const th__trace_event *e) {
   fprintf(out, "{\"ph\":\"X\",\"pid\":1,\"tid\":%d", e->row + 1);
   put_us(out, "ts", e->started);
   put_us(out, "dur", e->finished - e->started);
-  fprintf(out, ",\"cat\":\"%s\",\"name\":", e->kind == TH__TRACE_WAIT ? "wait" : "op");
+  static const char *const categories[] = {"op", "wait", "counter",
+                                           "range"}; /* ORDER th__trace_kind */
+  fprintf(out, ",\"cat\":\"%s\",\"name\":", categories[e->kind]);
   put_string(out, v->names[e->name]);
-  if (e->kind == TH__TRACE_TASK) {
-    fprintf(out, ",\"args\":{\"id\":%llu", (unsigned long long)e->id);
-    put_us(out, "blocked_us", e->ready - e->submitted);
-    put_us(out, "queue_us", e->started - e->ready);
-    fprintf(out, ",\"reads\":%d,\"writes\":%d,\"bytes\":%lld,\"status\":\"%s\"}", e->n_reads,
-            e->n_writes, (long long)e->bytes, e->status < 3 ? statuses[e->status] : "unknown");
-  }
+  if (e->kind == TH__TRACE_TASK) put_task(out, v, e);
   putc('}', out);
 }
 
@@ -116,10 +158,11 @@ static void put_item(FILE *out, const th__trace_view *v, const item *it) {
     fprintf(out, ",\"args\":{\"value\":%lld}", (long long)v->samples[it->index].value);
     break;
   case ITEM_PENDING:
-    fprintf(
-        out,
-        "{\"ph\":\"C\",\"pid\":1,\"tid\":0,\"name\":\"pending tasks\",\"args\":{\"value\":%llu}",
-        (unsigned long long)it->index);
+  case ITEM_READY:
+  case ITEM_RUNNING:
+  case ITEM_BYTES:
+    fprintf(out, "{\"ph\":\"C\",\"pid\":1,\"tid\":0,\"name\":\"%s\",\"args\":{\"value\":%lld}",
+            series[it->kind - ITEM_PENDING], (long long)it->index);
     break;
   }
   put_us(out, "ts", it->at);
@@ -148,34 +191,44 @@ static size_t add_flows(const th__trace_view *v, item *items, id_entry *ids) {
   return n;
 }
 
-typedef struct change { /* of the number of pending tasks */
-  int64_t at;
-  int by;
+typedef struct change { /* of a series */
+  int64_t at, by;
 } change;
 
 static int changes_by_at(const void *a, const void *b) {
   const change *x = a, *y = b;
   if (x->at != y->at) return x->at < y->at ? -1 : 1;
-  return y->by - x->by; /* submissions first, so that the count never goes below zero */
+  return x->by > y->by ? -1 : x->by < y->by; /* up first, so that no count goes below zero */
 }
 
-/* The number of pending tasks, thinned to about 20,000 values. */
-static size_t add_pending(const th__trace_view *v, item *items, change *changes) {
+/* Between which stamps a task counts in a series, and as how many. */
+static void span_of(const th__trace_event *e, item_kind kind, int64_t *from, int64_t *to,
+                    int64_t *by) {
+  *from = kind == ITEM_READY ? e->ready : kind == ITEM_RUNNING ? e->started : e->submitted;
+  *to = kind == ITEM_READY ? e->began : e->finished;
+  *by = kind == ITEM_BYTES ? e->bytes : 1;
+}
+
+/* A series out of the tasks' stamps, thinned to about 20,000 values. */
+static size_t add_series(const th__trace_view *v, item *items, change *changes, item_kind kind) {
   size_t n_changes = 0, n = 0;
   for (size_t i = 0; i < v->n_events; i++) {
     const th__trace_event *e = &v->events[i];
+    int64_t from, to, by;
     if (e->kind != TH__TRACE_TASK) continue;
-    changes[n_changes++] = (change){e->submitted, 1};
-    changes[n_changes++] = (change){e->finished, -1};
+    span_of(e, kind, &from, &to, &by);
+    if (by <= 0) continue;
+    changes[n_changes++] = (change){from, by};
+    changes[n_changes++] = (change){to, -by};
   }
-  qsort(changes, n_changes, sizeof(*changes), changes_by_at);
+  if (n_changes > 0) qsort(changes, n_changes, sizeof(*changes), changes_by_at);
   int64_t step = n_changes == 0 ? 0 : (changes[n_changes - 1].at - changes[0].at) / 20000;
-  int64_t pending = 0, next = 0;
+  int64_t value = 0, next = 0;
   for (size_t i = 0; i < n_changes; i++) {
-    pending += changes[i].by;
+    value += changes[i].by;
     bool last = i + 1 == n_changes;
     if (!last && (changes[i + 1].at == changes[i].at || changes[i].at < next)) continue;
-    items[n++] = (item){changes[i].at, (uint64_t)pending, 0, ITEM_PENDING};
+    items[n++] = (item){changes[i].at, (uint64_t)value, 0, (uint8_t)kind};
     next = changes[i].at + step;
   }
   return n;
@@ -188,7 +241,8 @@ static size_t add_all(const th__trace_view *v, item *items, id_entry *ids, chang
   for (size_t i = 0; i < v->n_samples; i++)
     items[n++] = (item){v->samples[i].at, i, 0, ITEM_SAMPLE};
   n += add_flows(v, items + n, ids);
-  if ((v->what & TH_PROFILE_COUNTERS) != 0) n += add_pending(v, items + n, changes);
+  for (int k = ITEM_PENDING; k <= ITEM_BYTES && (v->what & TH_PROFILE_COUNTERS) != 0; k++)
+    n += add_series(v, items + n, changes, (item_kind)k);
   qsort(items, n, sizeof(*items), by_at);
   return n;
 }
@@ -204,6 +258,8 @@ static void put_head(FILE *out, const th__trace_view *v) {
             ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":%zu,\"name\":\"thread_name\",\"args\":{\"name\":",
             i + 1);
     put_string(out, v->rows[i].label);
+    fprintf(out, ",\"kind\":\"%s\",\"lane\":", v->rows[i].kind);
+    put_string(out, v->rows[i].lane);
     fprintf(out,
             "}},\n{\"ph\":\"M\",\"pid\":1,\"tid\":%zu,\"name\":\"thread_sort_index\","
             "\"args\":{\"sort_index\":%zu}}",
@@ -213,7 +269,7 @@ static void put_head(FILE *out, const th__trace_view *v) {
 
 th_status th__trace_write_chrome(const th__trace_view *v, FILE *out) {
   th_status status = TH_OK;
-  size_t most = v->n_events * 3 + v->n_samples + v->n_pairs * 2 + 1;
+  size_t most = v->n_events * (1 + 2 * SERIES) + v->n_samples + v->n_pairs * 2 + 1;
   item *items = th__alloc(most * sizeof(*items));
   id_entry *ids = th__alloc((v->n_events + 1) * sizeof(*ids));
   change *changes = th__alloc((v->n_events * 2 + 1) * sizeof(*changes));
@@ -221,6 +277,7 @@ th_status th__trace_write_chrome(const th__trace_view *v, FILE *out) {
     status = th__fail(TH_ENOMEM, "th_profile: no memory to write %zu events", v->n_events);
     goto done;
   }
+  qsort(v->pairs, v->n_pairs, sizeof(*v->pairs), pairs_by_to);
   size_t n = add_all(v, items, ids, changes);
   put_head(out, v);
   for (size_t i = 0; i < n; i++) {

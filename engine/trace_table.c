@@ -11,8 +11,19 @@ enum { NAME_WIDTH = 32 };
 typedef struct line {
   uint32_t name;
   uint64_t count;
-  int64_t total, least, most, queued;
+  int64_t total, p50, p99, most, queued;
 } line;
+
+typedef struct duration {
+  uint32_t name;
+  int64_t ns;
+} duration;
+
+static int by_name_and_length(const void *a, const void *b) {
+  const duration *x = a, *y = b;
+  if (x->name != y->name) return x->name < y->name ? -1 : 1;
+  return x->ns < y->ns ? -1 : x->ns > y->ns;
+}
 
 static int by_total(const void *a, const void *b) {
   const line *x = a, *y = b;
@@ -32,33 +43,38 @@ static void plain_name(const char *name, char out[NAME_WIDTH + 1]) {
 }
 
 static void put_line(FILE *out, const th__trace_view *v, const line *l, int width, int64_t all) {
-  char name[NAME_WIDTH + 1], text[5][32];
+  char name[NAME_WIDTH + 1], text[6][32];
   plain_name(v->names[l->name], name);
   int64_t count = (int64_t)l->count;
-  int64_t times[] = {l->total, l->total / count, l->least, l->most, l->queued / count};
-  for (int i = 0; i < 5; i++) th__trace_time_text(times[i], text[i], sizeof(text[i]));
+  int64_t times[] = {l->total, l->total / count, l->p50, l->p99, l->most, l->queued / count};
+  for (int i = 0; i < 6; i++) th__trace_time_text(times[i], text[i], sizeof(text[i]));
   int64_t share = all == 0 ? 0 : (int64_t)((double)l->total * 1000 / (double)all + 0.5);
-  fprintf(out, "%-*s %9llu %10s %10s %10s %10s %10s %4d.%d%%\n", width, name,
-          (unsigned long long)l->count, text[0], text[1], text[2], text[3], text[4],
+  fprintf(out, "%-*s %9llu %10s %10s %10s %10s %10s %10s %4d.%d%%\n", width, name,
+          (unsigned long long)l->count, text[0], text[1], text[2], text[3], text[4], text[5],
           (int)(share / 10), (int)(share % 10));
 }
 
-/* Sums up by name; lines has a place for every name. Returns the sum of all times. */
-static int64_t sum_up(const th__trace_view *v, line *lines) {
-  int64_t all = 0;
+/* Sums up by name; lines has a place for every name, all for every event. Returns the sum of all times. */
+static int64_t sum_up(const th__trace_view *v, line *lines, duration *all) {
+  int64_t total = 0;
+  size_t n = 0;
   for (size_t i = 0; i < v->n_events; i++) {
     const th__trace_event *e = &v->events[i];
     if (e->kind != TH__TRACE_TASK) continue;
-    line *l = &lines[e->name];
-    int64_t took = e->finished - e->started;
-    if (l->count++ == 0) l->least = took;
-    if (took < l->least) l->least = took;
-    if (took > l->most) l->most = took;
-    l->total += took;
-    l->queued += e->started - e->ready;
-    all += took;
+    all[n++] = (duration){e->name, e->finished - e->started};
+    lines[e->name].queued += e->started - e->ready;
+    total += e->finished - e->started;
   }
-  return all;
+  if (n > 0) qsort(all, n, sizeof(*all), by_name_and_length);
+  for (size_t first = 0, end; first < n; first = end) {
+    line *l = &lines[all[first].name];
+    for (end = first; end < n && all[end].name == all[first].name; end++) l->total += all[end].ns;
+    l->count = end - first;
+    l->p50 = all[first + (l->count - 1) / 2].ns; /* the least that half of them do not exceed */
+    l->p99 = all[first + (l->count * 99 + 99) / 100 - 1].ns;
+    l->most = all[end - 1].ns;
+  }
+  return total;
 }
 
 static void put_foot(FILE *out, const th__trace_view *v) {
@@ -82,8 +98,8 @@ static void put_foot(FILE *out, const th__trace_view *v) {
   putc('\n', out);
 }
 
-static void put_table(FILE *out, const th__trace_view *v, line *lines) {
-  int64_t all = sum_up(v, lines);
+static void put_table(FILE *out, const th__trace_view *v, line *lines, duration *durations) {
+  int64_t all = sum_up(v, lines, durations);
   size_t n = 0;
   int width = (int)strlen("operation");
   for (size_t i = 0; i < v->n_names; i++) {
@@ -94,8 +110,8 @@ static void put_table(FILE *out, const th__trace_view *v, line *lines) {
     if (length > width) width = length;
   }
   qsort(lines, n, sizeof(*lines), by_total);
-  fprintf(out, "%-*s %9s %10s %10s %10s %10s %10s %7s\n", width, "operation", "count", "total",
-          "mean", "min", "max", "queued", "share");
+  fprintf(out, "%-*s %9s %10s %10s %10s %10s %10s %10s %7s\n", width, "operation", "count", "total",
+          "mean", "p50", "p99", "max", "queued", "share");
   for (size_t i = 0; i < n; i++) put_line(out, v, &lines[i], width, all);
   put_foot(out, v);
 }
@@ -104,17 +120,20 @@ th_status th_profile_table(FILE *out) {
   if (out == NULL) return th__fail(TH_EINVAL, "th_profile_table: out is NULL");
   th__trace_view view;
   line *lines = NULL;
+  duration *durations = NULL;
   th_status status = th__trace_view_make(&view);
   if (status != TH_OK) goto done;
   lines = th__zalloc(view.n_names * sizeof(*lines));
-  if (lines == NULL) {
+  durations = th__alloc((view.n_events + 1) * sizeof(*durations));
+  if (lines == NULL || durations == NULL) {
     status = TH_ENOMEM;
     goto done;
   }
-  put_table(out, &view, lines);
+  put_table(out, &view, lines, durations);
   if (ferror(out)) status = th__fail(TH_EIO, "th_profile_table: cannot write");
 done:
   th__free(lines);
+  th__free(durations);
   th__trace_view_free(&view);
   return status;
 }

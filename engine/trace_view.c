@@ -44,21 +44,25 @@ static bool is_host(uint64_t key) { return key >> 56 == 1; }
 
 /* What the row shows, in words. host = number of the host thread. */
 static void name_row(th__trace_row *row, int host) {
-  char *label = row->label;
-  size_t size = sizeof(row->label);
-  int n;
+  size_t size = sizeof(row->lane);
+  static const char *const parts[] = {"ranges", "host", "waits", "host"};
+  const char *suffix = "";
   if (is_host(row->key)) {
-    n = snprintf(label, size, "host thread %d%s", host, (row->key & 1) != 0 ? " waits" : "");
+    row->kind = parts[row->key & 3];
+    if ((row->key & 3) != TH__TRACE_OPS) suffix = row->kind;
+    snprintf(row->lane, size, "host thread %d", host);
   } else {
     int kind = (int)(row->key >> 40 & 0xff), device = (int)(row->key >> 32 & 0xff);
     uint32_t lane = (uint32_t)row->key;
     const th__device_ops *ops = th__device_kind_ops(kind);
-    n = snprintf(label, size, "%.24s:%d %s %u", ops == NULL ? "device" : ops->name, device,
-                 lane >= TH__TRACE_LANES ? "lane" : "worker",
-                 lane >= TH__TRACE_LANES ? lane - TH__TRACE_LANES : lane);
+    row->kind = lane >= TH__TRACE_LANES ? "lane" : "worker";
+    snprintf(row->lane, size, "%.24s:%d %s %u", ops == NULL ? "device" : ops->name, device,
+             row->kind, lane >= TH__TRACE_LANES ? lane - TH__TRACE_LANES : lane);
   }
-  if (row->sub > 0 && n > 0 && (size_t)n < size)
-    snprintf(label + n, size - (size_t)n, " (%d)", row->sub + 1);
+  char extra[16] = "";
+  if (row->sub > 0) snprintf(extra, sizeof(extra), " (%d)", row->sub + 1);
+  snprintf(row->label, sizeof(row->label), "%s%s%s%s", row->lane, suffix[0] != 0 ? " " : "", suffix,
+           extra);
 }
 
 /* True, with the stack popped to time start, when [start, end] nests in the row or follows all it holds. */
@@ -129,7 +133,7 @@ th_status th__trace_layout(th__trace_view *view) {
     if (i == 0 || e->key != key) {
       l.n_open = 0;
       lane_free = 0;
-      if (is_host(e->key) && (i == 0 || e->key >> 1 != key >> 1)) l.host++;
+      if (is_host(e->key) && (i == 0 || e->key >> 2 != key >> 2)) l.host++;
       key = e->key;
     }
     if (is_lane(key)) { /* issued early, but a lane does one thing at a time */

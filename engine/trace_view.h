@@ -6,7 +6,15 @@
 
 enum { TH__TRACE_NAME = 200 }; /* bytes kept of a name, terminator included */
 
-typedef enum th__trace_kind { TH__TRACE_TASK, TH__TRACE_WAIT, TH__TRACE_COUNTER } th__trace_kind;
+typedef enum th__trace_kind {
+  TH__TRACE_TASK,
+  TH__TRACE_WAIT,
+  TH__TRACE_COUNTER,
+  TH__TRACE_RANGE
+} th__trace_kind;
+
+/* The rows of a host thread, from top to bottom: the lowest bits of their keys. */
+enum { TH__TRACE_RANGES, TH__TRACE_OPS, TH__TRACE_WAITS };
 
 /* One record as it lies in a ring: a cache line. */
 typedef struct th__trace_record {
@@ -24,16 +32,18 @@ typedef struct th__trace_pair {
   uint64_t from, to; /* task ids */
 } th__trace_pair;
 
-/* A task or a wait in a view; times in ns since recording started, submitted <= ready <= started <= finished. */
+/* A task, wait or range in a view; times in ns since recording started, submitted <= ready <= started <= finished. */
 typedef struct th__trace_event {
   uint64_t id;
   int64_t submitted, ready, started, finished, bytes;
-  uint64_t key; /* of its lane or thread; rows are in the order of keys */
+  int64_t began, ended; /* started and finished as stamped; the others may move for the picture */
+  uint64_t key;         /* of its lane or thread; rows are in the order of keys */
   uint32_t name;
   int32_t row;   /* index of a th__trace_row */
   int32_t depth; /* how many events of the same row it lies in */
   uint16_t n_reads, n_writes;
   uint8_t kind, status;
+  uint8_t device_kind, device_index;
 } th__trace_event;
 
 typedef struct th__trace_sample { /* one value of a counter */
@@ -45,7 +55,9 @@ typedef struct th__trace_sample { /* one value of a counter */
  * completes) takes several rows. */
 typedef struct th__trace_row {
   uint64_t key;
-  int sub; /* 0, or the number of the extra row */
+  int sub;          /* 0, or the number of the extra row */
+  const char *kind; /* "worker", "lane", "host", "waits" or "ranges" */
+  char lane[48];    /* what the rows of one lane, or of one host thread, have in common */
   char label[64];
 } th__trace_row;
 

@@ -2,12 +2,16 @@
  * record. */
 #include "engine/var.h"
 
+#include <string.h>
+
+#include "engine/link.h"
 #include "engine/parts.h"
 
-#define FOLD 64 /* so many unfinished readers are joined into one record */
+#define SAMPLES 16   /* readers that are asked whether they have finished */
+#define MANY    8192 /* a list of so many has pages of its own, which go back when few are left */
 
 void th__var_init(th_var *v) {
-  *v = (th_var){.reader_capacity = 2, .epoch = th__the.epoch};
+  *v = (th_var){.reader_capacity = TH__INLINE_READERS, .epoch = th__the.epoch};
   v->readers = v->inline_readers;
   th__store(&v->refs, 1, TH__RELAXED);
 }
@@ -33,10 +37,18 @@ uint64_t th_var_version(const th_var *v) {
   return v == NULL ? 0 : th__load(&v->version, TH__ACQUIRE);
 }
 
-/* Frees what v holds. Nobody else uses v any more. */
-static void var_end(th_var *v) {
-  if (v->readers != v->inline_readers) th__free(v->readers);
+static void free_readers(th_var *v) {
+  if (v->reader_capacity >= MANY) {
+    th__pages_free(v->readers, v->reader_capacity * sizeof *v->readers);
+  } else if (v->readers != v->inline_readers) {
+    th__free(v->readers);
+  }
+}
+
+void th__var_end(th_var *v) {
+  free_readers(v);
   v->readers = v->inline_readers;
+  v->reader_capacity = TH__INLINE_READERS;
   if (th__load(&v->error, TH__RELAXED) != NULL) {
     if (v->epoch == th__the.epoch) {
       th__var_set_error(v, NULL);
@@ -59,13 +71,15 @@ static void retire_drop(void *arg) {
   retirement *r = arg;
   void (*done)(void *) = r->done;
   void *done_arg = r->arg;
-  var_end(r->var);
+  th__var_end(r->var);
   done(done_arg);
 }
 
+/* Of very many readers the records are not looked at when nothing is pending: their memory may have been given back. */
 static bool var_idle(th_var *v) {
   th__spin_lock(&v->lock);
-  bool idle = th__ref_finished(v->last_writer);
+  if (v->n_readers > TH__FOLD && th__in_flight() == 0) v->n_readers = 0;
+  bool idle = th__ref_finished(th__load(&v->last_writer, TH__RELAXED));
   for (uint32_t i = 0; idle && i < v->n_readers; i++) idle = th__ref_finished(v->readers[i]);
   th__spin_unlock(&v->lock);
   return idle;
@@ -74,8 +88,10 @@ static bool var_idle(th_var *v) {
 void th__var_retire(th_var *v, void (*done)(void *arg), void *arg) {
   uint32_t phase = th__load(&th__the.phase, TH__ACQUIRE);
   if (phase == TH__PHASE_FORKED || phase == TH__PHASE_EXITING) return; /* goes with the process */
-  if (phase == TH__PHASE_OFF || v->epoch != th__the.epoch || var_idle(v)) {
-    var_end(v);
+  bool on = phase != TH__PHASE_OFF && v->epoch == th__the.epoch;
+  /* With a record of its own this thread may use v's lock, see sole.h; without, it can only try again. */
+  if (!on || (th__self() != NULL && var_idle(v))) {
+    th__var_end(v);
     done(arg);
     return;
   }
@@ -88,7 +104,7 @@ void th__var_retire(th_var *v, void (*done)(void *arg), void *arg) {
                .writes = &v,
                .n_writes = 1,
                .flags = TH_TASK_ALWAYS | TH_TASK_INTERNAL};
-  while (th__submit(&t, TH__SUBMIT_NO_LIMIT, NULL) != TH_OK) {
+  while (th__submit(&t, TH__SUBMIT_NO_LIMIT) != TH_OK) {
     /* No record is free, or the engine is being left: then v is idle soon, or goes with the process. */
     if (th__load(&th__the.phase, TH__ACQUIRE) != TH__PHASE_ON) return;
     th__yield();
@@ -103,68 +119,91 @@ static void prune(th_var *v) {
   v->n_readers = n;
 }
 
-/* Replaces all readers by one join record that finishes when they have. */
-static void fold(th__thread *self, th_var *v) {
+/* Whether pruning may help: of many readers a few are asked, since the records of all are more than the cache holds. */
+static bool some_finished(const th_var *v) {
+  uint32_t step = v->n_readers / SAMPLES + 1;
+  for (uint32_t i = 0; i < v->n_readers; i += step)
+    if (th__ref_finished(v->readers[i])) return true;
+  return false;
+}
+
+/* A record without body that waits for n others. NULL: no slot is free. */
+static th__task *join_new(th__thread *self, uint32_t n) {
   th__task *join = th__slot_take(self);
-  if (join == NULL) return; /* the list grows instead */
+  if (join == NULL) return NULL;
   uint64_t generation = (uint64_t)th__task_generation(join) << 32;
-  th__store(&join->kind_flags, TH__INTERNAL, TH__RELAXED);
-  th__store(&join->n_links, 0, TH__RELAXED);
-  th__store(&join->extension, 0, TH__RELAXED);
-  th__store(&join->pending, TH__BIAS, TH__RELAXED);
-  th__store(&join->owner, NULL, TH__RELAXED);
-  th__store(&join->sequence, th__load(&th__the.sequence, TH__RELAXED), TH__RELAXED);
-  th__store(&join->device, 0, TH__RELAXED);
-  join->bytes = 0;
-  join->name = "join";
+  join->arg = NULL;
+  join->flags = 0;
   join->n_vars = 0;
-  join->drop = NULL;
-  th__store(&join->claim, generation | TH__JOIN, TH__RELEASE);
-  uint32_t made = 0;
-  for (uint32_t i = 0; i < v->n_readers; i++) made += th__link(self, join, v->readers[i]);
-  v->readers[0] = th__task_ref(join);
-  v->n_readers = 1;
-  if (th__fetch_sub(&join->pending, TH__BIAS - made, TH__ACQ_REL) == TH__BIAS - made) {
-    th__release_joins(self, join);
-    v->n_readers = 0;
+  join->memory = 0;
+  join->lane = -1;
+  join->status = TH_OK;
+  th__store(&join->kind, TH__KIND_JOIN, TH__RELAXED);
+  th__store(&join->kind_flags, TH__INTERNAL, TH__RELAXED);
+  th__store(&join->place, TH__PLACE(0, TH__CLASS_DEFAULT), TH__RELAXED);
+  th__store(&join->owner, 0, TH__RELAXED);
+  th__store(&join->sequence, th__load(&th__the.sequence, TH__RELAXED), TH__RELAXED);
+  th__store(&join->n_links, 0, TH__RELEASE);
+  th__store(&join->extension, 0, TH__RELEASE);
+  th__store(&join->word, generation | n * TH__ONE | TH__JOIN, TH__RELEASE);
+  return join;
+}
+
+/* A join of n readers: finishes when they have. Returns 0 when they had. */
+static th__ref join_readers(th__thread *self, const th__ref *readers, uint32_t n, bool sole) {
+  th__task *join;
+  while ((join = join_new(self, n)) == NULL) th__yield(); /* admission keeps half of all slots */
+  th__ref ref = th__task_ref(join);
+  uint32_t missed = 0;
+  for (uint32_t i = 0; i < n; i++) missed += 1 - th__link(self, join, readers[i], false, sole);
+  if (missed == 0 ||
+      TH__WORD_PREDS(th__fetch_sub(&join->word, missed * TH__ONE, TH__ACQ_REL)) != missed)
+    return ref;
+  th__release_joins(self, join);
+  return 0;
+}
+
+void th__var_fold(th__thread *self, th_var *v, bool sole) {
+  if (v->n_readers > TH__FOLD) prune(v);
+  while (v->n_readers > TH__FOLD) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < v->n_readers; i += TH__FOLD) {
+      uint32_t left = v->n_readers - i;
+      th__ref join = join_readers(self, v->readers + i, left < TH__FOLD ? left : TH__FOLD, sole);
+      if (join != 0) v->readers[n++] = join;
+    }
+    v->n_readers = n;
   }
 }
 
-static bool grow_readers(th_var *v) {
-  uint32_t capacity = v->reader_capacity * 2;
-  bool was_inline = v->readers == v->inline_readers;
-  th__ref *bigger = th__resize(was_inline ? NULL : v->readers, capacity * sizeof *bigger);
-  if (bigger == NULL) return false;
-  if (was_inline)
-    for (uint32_t i = 0; i < v->n_readers; i++) bigger[i] = v->readers[i];
-  v->readers = bigger;
+/* capacity: a power of two, enough for all. */
+static bool resize_readers(th_var *v, uint32_t capacity) {
+  size_t before = v->reader_capacity * sizeof *v->readers, bytes = capacity * sizeof *v->readers;
+  th__ref *block;
+  if (v->reader_capacity >= MANY && capacity >= MANY) {
+    block = th__pages_resize(v->readers, before, bytes);
+    if (block == NULL) return false;
+  } else {
+    block = capacity >= MANY ? th__pages_resize(NULL, 0, bytes) : th__alloc(bytes);
+    if (block == NULL) return false;
+    memcpy(block, v->readers, v->n_readers * sizeof *block);
+    free_readers(v);
+  }
+  v->readers = block;
   v->reader_capacity = capacity;
   return true;
 }
 
-static void add_reader(th__thread *self, th_var *v, th__ref ref) {
-  while (v->n_readers == v->reader_capacity) {
-    prune(v);
-    if (v->n_readers >= FOLD) fold(self, v);
-    /* Grows when pruning helped little, so that pruning stays linear in the end. A join needs no memory. */
-    if (v->n_readers > v->reader_capacity / 2 && !grow_readers(v)) fold(self, v);
-    if (v->n_readers == v->reader_capacity) th__yield(); /* not even a slot for a join */
+/* Readers are kept as they are, however many: most have finished when the next writer comes, and of a constant none ever comes. */
+void th__var_make_room(th__thread *self, th_var *v, bool sole) {
+  if (v->n_readers <= SAMPLES || some_finished(v)) prune(v);
+  uint32_t capacity = v->reader_capacity, n = v->n_readers;
+  if (n <= capacity / 8 && capacity >= MANY) (void)resize_readers(v, capacity / 4);
+  /* Grows when pruning helped little, so that pruning stays linear in the end. A join needs no memory. */
+  if (n <= capacity / 2 || resize_readers(v, 2 * capacity)) return;
+  if (n == capacity) {
+    th__ref join = join_readers(self, v->readers, capacity, sole);
+    v->readers[0] = join;
+    v->n_readers = join != 0;
   }
-  v->readers[v->n_readers++] = ref;
-}
-
-uint32_t th__var_enter(th__thread *self, th_var *v, th__task *task, bool write) {
-  th__ref ref = th__task_ref(task);
-  uint32_t made = 0;
-  if (!write) {
-    made = th__link(self, task, v->last_writer);
-    add_reader(self, v, ref);
-    return made;
-  }
-  if (v->n_readers == 0) made = th__link(self, task, v->last_writer); /* else implied by them */
-  for (uint32_t i = 0; i < v->n_readers; i++) made += th__link(self, task, v->readers[i]);
-  v->n_readers = 0;
-  v->last_writer = ref;
-  th__store(&v->version, th__load(&v->version, TH__RELAXED) + 1, TH__RELEASE);
-  return made;
 }

@@ -1,12 +1,11 @@
-/* Owns waiting: for one task, one variable, everything. A waiter helps, then spins, then parks on the task's `wake` word; the
- * flag in the claim word makes the finisher wake it. */
+/* Owns waiting: for one task, one variable, everything. A waiter helps, then spins, then sets the flag in the word that finishing
+ * exchanges and parks on that word's generation; the flag makes the finisher wake it. */
 #include "engine/parts.h"
 #include "engine/trace.h"
 
 #define SPIN_NS       50000
 #define PARK_FIRST_NS 1000000
-#define PARK_MOST_NS                                                                               \
-  8000000 /* a parked waiter looks again: something it may run may have become ready */
+#define PARK_MOST_NS  8000000 /* then it looks again: something it may run may have become ready */
 
 static bool spin(th__ref target, int64_t deadline) {
   int64_t end = th__now_ns() + SPIN_NS;
@@ -20,17 +19,24 @@ static bool spin(th__ref target, int64_t deadline) {
   return th__ref_finished(target);
 }
 
+/* The half of done_list that holds the generation: what waiters park on. */
+static _Atomic uint32_t *generation_word(th__task *t) {
+  uint32_t one = 1;
+  bool little = *(char *)&one == 1;
+  return (_Atomic uint32_t *)(void *)&t->done_list + (little ? 1 : 0);
+}
+
+void th__unpark_waiters(th__task *t) { th__unpark(generation_word(t), INT32_MAX); }
+
 /* Sleeps until target finishes or the time is over. */
-static void park(th__thread *self, th__ref target, int64_t ns) {
+static void park(th__ref target, int64_t ns) {
   th__task *t = th__task_at(TH__REF_SLOT(target));
-  uint32_t wake = th__load(&t->wake, TH__ACQUIRE);
-  uint64_t word = th__load(&t->claim, TH__ACQUIRE);
+  uint64_t list = th__load(&t->done_list, TH__ACQUIRE);
   do {
-    if (word >> 32 != TH__REF_GENERATION(target)) return;
-    /* seq_cst: the finisher's exchange of this word comes later and sees the flag, or we saw the new generation. */
-  } while (!th__cas_weak(&t->claim, &word, word | TH__HAS_WAITERS, TH__SEQ_CST));
-  if (th__ref_finished(target)) return;
-  th__park(&t->wake, wake, ns);
+    if (list >> 32 != TH__REF_GENERATION(target)) return;
+    /* The finisher's exchange of this very word comes later and sees the flag. */
+  } while (!th__cas_weak(&t->done_list, &list, list | TH__WAITERS, TH__ACQ_REL));
+  th__park(generation_word(t), TH__REF_GENERATION(target), ns);
 }
 
 /* In shuffle mode sync points run what is ready, in seeded order, until the target is done. */
@@ -40,6 +46,23 @@ static bool shuffle_until(th__thread *self, th__ref target) {
   return true;
 }
 
+/* A body that waits says so: for who follows what waits for what, and for who judges a shortage of memory. Returns what was said
+ * before. */
+static th__ref body_waits(th__thread *self, th__ref target) {
+  th__ref outer = th__load(&self->waiting_for, TH__RELAXED);
+  if (self->frame == NULL) return outer;
+  th__store(&self->waiting_for, target, TH__SEQ_CST);
+  th__fetch_or(&th__task_at(TH__REF_SLOT(self->frame->task))->word, TH__BLOCKED, TH__SEQ_CST);
+  return outer;
+}
+
+static void body_goes_on(th__thread *self, th__ref outer) {
+  if (self->frame == NULL) return;
+  th__fetch_and(&th__task_at(TH__REF_SLOT(self->frame->task))->word, ~(uint64_t)TH__BLOCKED,
+                TH__SEQ_CST);
+  th__store(&self->waiting_for, outer, TH__SEQ_CST);
+}
+
 th_status th__wait_ref(th__thread *self, th__ref target, int64_t deadline, bool help) {
   int64_t park_ns = PARK_FIRST_NS;
   bool raised = false;
@@ -47,8 +70,7 @@ th_status th__wait_ref(th__thread *self, th__ref target, int64_t deadline, bool 
   if (th__ref_finished(target)) return TH_OK;
   if (self->issuing > 0) /* the lane would wait for itself */
     return th__fail(TH_EDEADLK, "wait: inside the body of a task on a lane");
-  uint64_t outer = th__load(&self->waiting_for, TH__RELAXED);
-  if (self->frame != NULL) th__store(&self->waiting_for, target, TH__SEQ_CST);
+  th__ref outer = body_waits(self, target);
   while (!th__ref_finished(target)) {
     bool shuffle = help && th__the.mode == TH__MODE_SHUFFLE && self->frame == NULL;
     if (shuffle && shuffle_until(self, target)) break;
@@ -73,29 +95,57 @@ th_status th__wait_ref(th__thread *self, th__ref target, int64_t deadline, bool 
     th__starved_idle(self);
     int64_t ns = help ? park_ns : -1;
     if (deadline >= 0 && (ns < 0 || deadline - now < ns)) ns = deadline - now;
-    park(self, target, ns);
+    park(target, ns);
     if (park_ns < PARK_MOST_NS) park_ns *= 2;
   }
-  if (self->frame != NULL) th__store(&self->waiting_for, outer, TH__SEQ_CST);
+  body_goes_on(self, outer);
   return status;
 }
 
 /* Counts and traces a wait of the program. */
-static void count_wait(const char *where, uint64_t begin, int64_t began_ns) {
-  th__fetch_add(&th__the.host_waits, 1, TH__RELAXED);
-  th__fetch_add(&th__the.host_wait_ns, (uint64_t)(th__now_ns() - began_ns), TH__RELAXED);
-  if (th__trace_on(TH_PROFILE_WAITS)) th__trace_host_wait(where, begin, th__ticks());
+static void count_wait(th__thread *self, const char *where, uint64_t began) {
+  uint64_t now = th__ticks();
+  th__count(&self->host_waits, 1);
+  th__count(&self->host_wait_ticks, now - began);
+  if (th__trace_on(TH_PROFILE_WAITS)) th__trace_host_wait(where, began, now);
 }
 
-/* The unfinished accesses of v, at most max; more readers than that are asked for again by the caller. */
-static int unfinished(th_var *v, bool readers_too, th__ref *out, int max) {
+/* The unfinished accesses of v. out: room for TH__MOST_ACCESSES, or for one without the readers. */
+static int unfinished(th__thread *self, th_var *v, bool readers_too, th__ref *out) {
   int n = 0;
+  th__ref writer = th__load(&v->last_writer, TH__ACQUIRE);
+  if (!readers_too) { /* needs no lock: a writer that enters now is not waited for */
+    if (!th__ref_finished(writer)) out[n++] = writer;
+    return n;
+  }
   th__spin_lock(&v->lock);
-  if (!th__ref_finished(v->last_writer)) out[n++] = v->last_writer;
-  for (uint32_t i = 0; readers_too && i < v->n_readers && n < max; i++)
+  th__var_fold(self, v, false);
+  writer = th__load(&v->last_writer, TH__RELAXED);
+  if (!th__ref_finished(writer)) out[n++] = writer;
+  for (uint32_t i = 0; i < v->n_readers; i++)
     if (!th__ref_finished(v->readers[i])) out[n++] = v->readers[i];
   th__spin_unlock(&v->lock);
   return n;
+}
+
+static th_status wait_refs(th__thread *self, const th__ref *refs, int n, int64_t timeout_ns,
+                           const char *where) {
+  if (timeout_ns == 0) return th__fail(TH_ETIMEDOUT, "%s: not ready", where);
+  int64_t deadline = timeout_ns < 0 ? -1 : th__now_ns() + timeout_ns;
+  uint64_t began = th__ticks();
+  th_status status = TH_OK;
+  for (int i = 0; i < n && status == TH_OK; i++)
+    status = th__wait_ref(self, refs[i], deadline, timeout_ns < 0);
+  if (self->frame == NULL) count_wait(self, where, began);
+  return status;
+}
+
+static th_status wait_accesses(th_var *v, bool readers_too, int64_t timeout_ns, const char *where) {
+  th__ref refs[TH__MOST_ACCESSES];
+  th__thread *self = th__self(); /* before v's lock is taken, see sole.h */
+  if (self == NULL) return TH_ENOMEM;
+  int n = unfinished(self, v, readers_too, refs);
+  return n == 0 ? TH_OK : wait_refs(self, refs, n, timeout_ns, where);
 }
 
 th_status th__wait_var_at(th_var *v, bool readers_too, int64_t timeout_ns, const char *where) {
@@ -103,21 +153,9 @@ th_status th__wait_var_at(th_var *v, bool readers_too, int64_t timeout_ns, const
   TH_TRY(th__engine_ensure());
   if (v->epoch != th__the.epoch)
     return th__fail(TH_EFORK, "%s: made by an engine that was left", where);
-  th__ref refs[130]; /* the writer and all readers a variable keeps */
-  int n = unfinished(v, readers_too, refs, 130);
-  if (n > 0) {
-    th__thread *self = th__self();
-    if (self == NULL) return TH_ENOMEM;
-    if (timeout_ns == 0) return th__fail(TH_ETIMEDOUT, "%s: not ready", where);
-    int64_t began = th__now_ns(), deadline = timeout_ns < 0 ? -1 : began + timeout_ns;
-    uint64_t begin = th__trace_on(TH_PROFILE_WAITS) ? th__ticks() : 0;
-    th_status status = TH_OK;
-    for (int i = 0; i < n && status == TH_OK; i++)
-      status = th__wait_ref(self, refs[i], deadline, timeout_ns < 0);
-    if (self->frame == NULL) count_wait(where, begin, began);
-    TH_TRY(status);
-  }
-  return th__var_error(v);
+  if (readers_too || !th__ref_finished(th__load(&v->last_writer, TH__ACQUIRE)))
+    TH_TRY(wait_accesses(v, readers_too, timeout_ns, where));
+  return th__load(&v->error, TH__ACQUIRE) == NULL ? TH_OK : th__var_error(v);
 }
 
 /* One round of work on what target waits for, then a nap on flag. */
@@ -138,26 +176,29 @@ th_status th__wait_flag_at(th_var *v, _Atomic uint32_t *flag, const char *where)
   th_status status = th__engine_ensure();
   th__thread *self = status == TH_OK ? th__self() : NULL;
   if (self == NULL) return status == TH_OK ? TH_ENOMEM : status;
-  th__spin_lock(&v->lock);
-  th__ref target = v->last_writer;
-  th__spin_unlock(&v->lock);
+  th__ref target = th__load(&v->last_writer, TH__ACQUIRE);
   if (th__load(flag, TH__ACQUIRE) != 0 || th__ref_finished(target)) return TH_OK;
   if (self->issuing > 0)
     return th__fail(TH_EDEADLK, "%s: inside the body of a task on a lane", where);
-  int64_t began = th__now_ns(), ns = PARK_FIRST_NS;
-  uint64_t begin = th__trace_on(TH_PROFILE_WAITS) ? th__ticks() : 0;
-  uint64_t outer = th__load(&self->waiting_for, TH__RELAXED);
-  if (self->frame != NULL) th__store(&self->waiting_for, target, TH__SEQ_CST);
+  int64_t ns = PARK_FIRST_NS;
+  uint64_t began = th__ticks();
+  th__ref outer = body_waits(self, target);
   while (status == TH_OK && th__load(flag, TH__ACQUIRE) == 0 && !th__ref_finished(target)) {
     status = flag_round(self, target, flag, ns);
     if (ns < PARK_MOST_NS) ns *= 2;
   }
-  if (self->frame != NULL) th__store(&self->waiting_for, outer, TH__SEQ_CST);
-  if (self->frame == NULL) count_wait(where, begin, began);
+  body_goes_on(self, outer);
+  if (self->frame == NULL) count_wait(self, where, began);
   return status;
 }
 
-th_status th_wait_var(th_var *v) { return th__wait_var_at(v, false, -1, "th_wait_var"); }
+th_status th_wait_var(th_var *v) {
+  bool ready = v != NULL && th__load(&th__the.phase, TH__ACQUIRE) == TH__PHASE_ON &&
+               v->epoch == th__the.epoch &&
+               th__ref_finished(th__load(&v->last_writer, TH__ACQUIRE)) &&
+               th__load(&v->error, TH__ACQUIRE) == NULL;
+  return __builtin_expect(ready, 1) ? TH_OK : th__wait_var_at(v, false, -1, "th_wait_var");
+}
 th_status th_wait_var_idle(th_var *v) { return th__wait_var_at(v, true, -1, "th_wait_var_idle"); }
 th_status th_wait_var_for(th_var *v, int64_t timeout_ns) {
   return th__wait_var_at(v, false, timeout_ns < 0 ? 0 : timeout_ns, "th_wait_var_for");
@@ -165,19 +206,19 @@ th_status th_wait_var_for(th_var *v, int64_t timeout_ns) {
 
 bool th_var_is_ready(th_var *v) {
   th__ref ref;
-  return v != NULL && (th__the.epoch != v->epoch || unfinished(v, false, &ref, 1) == 0);
+  return v != NULL && (th__the.epoch != v->epoch || unfinished(NULL, v, false, &ref) == 0);
 }
 
-/* Runs anything that is ready. */
-static void help_all(th__thread *self) {
-  th__fetch_add(&th__the.active, 1, TH__SEQ_CST);
+void th__run_everything(th__thread *self) {
+  th__switch saved;
+  th__switch_enter(&saved);
+  self->tick = 0;
   if (th__the.mode == TH__MODE_SHUFFLE) {
     while (th__shuffle_step(self)) continue;
   } else {
-    th__ref ref;
-    while ((ref = th__take_any(self)) != 0) th__run_ref(self, ref);
+    while (th__run_ready(self, UINT32_MAX) > 0) continue;
   }
-  th__fetch_sub(&th__the.active, 1, TH__SEQ_CST);
+  th__switch_leave(&saved);
 }
 
 /* Walks all records once: what is live and was submitted before is waited for; what comes into a passed slot later is newer.
@@ -185,19 +226,34 @@ static void help_all(th__thread *self) {
 static void wait_records(th__thread *self, int device) {
   uint64_t last = th__load(&th__the.sequence, TH__SEQ_CST);
   uint32_t used = th__slots_used();
-  for (uint32_t s = 0; s < used; s++) {
+  for (uint32_t s = th__slots_from(0); s < used; s = th__slots_from(s + 1)) {
     th__task *t = th__task_at(s);
     for (;;) {
-      uint64_t word = th__load(&t->claim, TH__ACQUIRE);
-      if ((word & 0xff) == TH__FREE) break;
-      if (th__load(&t->sequence, TH__RELAXED) > last) break;
-      if (device >= 0 && th__load(&t->device, TH__RELAXED) != device) break;
-      if (device < 0) help_all(self); /* else: only what the device's tasks depend on */
+      uint64_t word = th__load(&t->word, TH__ACQUIRE);
+      if (TH__WORD_PHASE(word) == TH__FREE) break;
+      if (TH__WORD_PHASE(word) != TH__ENTERING && th__load(&t->sequence, TH__RELAXED) > last) break;
+      if (device >= 0 && TH__PLACE_DEVICE(th__load(&t->place, TH__RELAXED)) != device) break;
+      if (device < 0) th__run_everything(self); /* else: only what the device's tasks depend on */
       if (device < 0 && th__in_flight() == 0) return;
-      if (th__ref_finished(TH__REF(word >> 32, s))) continue;
+      if (th__ref_finished(TH__REF(word >> 32, s))) { /* its word follows in a moment */
+        th__yield();
+        continue;
+      }
       th__wait_ref(self, TH__REF(word >> 32, s), -1, true);
     }
   }
+}
+
+/* Until nothing is pending, for a short while; other threads' last tasks mostly end within it. */
+static bool spin_until_idle(void) {
+  int64_t end = th__now_ns() + SPIN_NS;
+  do {
+    for (int i = 0; i < 64; i++) {
+      if (th__in_flight() == 0) return true;
+      th__pause();
+    }
+  } while (th__now_ns() < end);
+  return false;
 }
 
 static th_status wait_many(const char *where, int device) {
@@ -206,11 +262,10 @@ static th_status wait_many(const char *where, int device) {
   if (self->frame != NULL)
     return th__fail(TH_EDEADLK, "%s: inside a task, which it would wait for", where);
   if (th__in_flight() == 0) return TH_OK;
-  int64_t began = th__now_ns();
-  uint64_t begin = th__trace_on(TH_PROFILE_WAITS) ? th__ticks() : 0;
-  if (device < 0) help_all(self);
-  if (th__in_flight() != 0) wait_records(self, device);
-  count_wait(where, begin, began);
+  uint64_t began = th__ticks();
+  if (device < 0) th__run_everything(self);
+  if (device >= 0 || !spin_until_idle()) wait_records(self, device);
+  count_wait(self, where, began);
   return TH_OK;
 }
 
@@ -222,6 +277,7 @@ th_status th_wait_all(void) {
     th__slots_flush(th__self()); /* what this thread keeps aside may be the last of a chunk */
     th__slots_trim((uint32_t)keep);
   }
+  th__deque_trim(&th__self()->deque);
   th__devices_trim();
   return th__failures_collect();
 }

@@ -1,8 +1,8 @@
 /* Owns handles: making, counting, asking, wrapping. */
 #include <string.h>
 
+#include "devices/blocks.h"
 #include "engine/base/error.h"
-#include "engine/base/mem.h"
 #include "ndarray/array.h"
 #include "ndarray/dtype.h"
 
@@ -14,29 +14,36 @@ th_status th__array_null(const char *who) {
 }
 
 th_array *th__array_on(th_storage *storage, th_device d, const th_layout *layout) {
-  th_array *a = th__zalloc(sizeof *a);
+  th_array *a = th__block_take(sizeof *a);
   if (!a) {
     th__storage_release(storage);
     return NULL;
   }
   th__store(&a->refs, 1, TH__RELAXED);
   a->device = d;
-  a->layout = *layout;
+  th__layout_copy(&a->layout, layout);
   a->storage = storage;
+  th__store(&a->node, NULL, TH__RELAXED);
+  th__store(&a->scope_thread, NULL,
+            TH__RELAXED); /* the other fields of scopes count only with it */
   th__scope_adopt(a);
   return a;
+}
+
+th_array *th__array_fresh(const th_layout *layout, th_device d, const th__device_ops *ops,
+                          void *state) {
+  th_storage *storage = NULL;
+  if (!(ops->caps & TH__CAP_NO_DATA)) {
+    storage = th__storage_on(d, ops, state, th__layout_bytes(layout));
+    if (!storage) return NULL;
+  }
+  return th__array_on(storage, d, layout);
 }
 
 th_array *th__array_new(const th_layout *layout, th_device d) {
   const th__device_ops *ops;
   void *state;
-  th_storage *storage = NULL;
-  if (th__device_open(d, &ops, &state) != TH_OK) return NULL;
-  if (!(ops->caps & TH__CAP_NO_DATA)) {
-    storage = th__storage_new(d, th__layout_bytes(layout));
-    if (!storage) return NULL;
-  }
-  return th__array_on(storage, d, layout);
+  return th__device_open(d, &ops, &state) == TH_OK ? th__array_fresh(layout, d, ops, state) : NULL;
 }
 
 th_array *th__array_view(const th_array *base, const th_layout *layout) {
@@ -70,6 +77,7 @@ th_array *th_wrap(void *data, const int64_t *shape, const int64_t *strides, int 
   if (!s) return NULL;
   s->bytes = bytes;
   s->wrapped = true;
+  s->deleter = NULL; /* until it is sure that the array is made */
   if (bytes > 0) {
     char *lowest = (char *)data - layout.offset * (int64_t)th_dtype_size(t);
     th__store(&s->data, (void *)lowest, TH__RELEASE);
@@ -98,14 +106,15 @@ static void array_free(th_array *a) {
     th__scope_resume(scope, NULL);
   }
   th__storage_release(a->storage);
-  th__free(a);
+  th__block_give(a, sizeof *a);
 }
 
 void th_release(th_array *a) {
   if (!a) return;
   th__scope_release(a);
-  /* acq_rel: what other holders did with the handle comes before its end. */
-  if (th__fetch_sub(&a->refs, 1, TH__ACQ_REL) == 1) array_free(a);
+  /* A count of one is ours and stays. acq_rel: what other holders did with the handle comes before its end. */
+  if (th__load(&a->refs, TH__ACQUIRE) == 1 || th__fetch_sub(&a->refs, 1, TH__ACQ_REL) == 1)
+    array_free(a);
 }
 
 int th_array_ndim(const th_array *a) { return a ? a->layout.ndim : 0; }
@@ -129,5 +138,5 @@ th_var *th_array_var(th_array *a) {
   if (!a) return (void)th__array_null("th_array_var"), NULL;
   if (!a->storage)
     return th__fail_null(TH_ENODATA, "th_array_var: an array on the meta device has no data");
-  return &a->storage->var;
+  return th__storage_var(a->storage);
 }

@@ -7,20 +7,25 @@
 #include "ndarray/shape.h"
 #include "thrum/array.h"
 
-/* Handles hold references; pending tasks do not: the storage's end is ordered behind them by th__var_retire(). */
+/* Handles hold references; pending tasks do not, but those of operator calls are counted: the last of them, or the last
+ * handle, ends the storage. Other tasks are not; a storage that had one ends by th__var_retire(). See storage.c. */
 typedef struct th_storage {
-  _Atomic int32_t refs;
+  _Atomic int32_t refs; /* handles */
   th_device device;
-  int64_t bytes;
+  _Atomic int64_t submitted; /* counted tasks */
+  _Atomic bool uncounted;    /* some task is not counted; never cleared */
+  bool wrapped;              /* the program's memory */
   th_var var;
+  const th__device_ops *ops; /* of the device, which took and takes back the block */
+  void *state;
+  int64_t bytes;
+  void (*deleter)(void *data, void *user);
+  void *deleter_data, *deleter_user;
+  /* What running tasks change lies apart from what submitting ones change. */
+  _Atomic int64_t running; /* see storage.c */
   /* NULL until th__storage_ensure(), and always without bytes. What it points to is touched only by tasks ordered by var, or
    * after waiting on it. Published with release, so that several readers may be the first users. */
   _Atomic(void *) data;
-  const th__device_ops *ops; /* of the device, which took and takes back the block */
-  void *state;
-  bool wrapped; /* the program's memory */
-  void (*deleter)(void *data, void *user);
-  void *deleter_data, *deleter_user;
 } th_storage;
 
 struct th__node; /* autograd's */
@@ -41,14 +46,32 @@ struct th_array {
 
 /* New storage without data yet, +1. TH_EDEVICE, TH_ENOMEM (larger than the device's limit). */
 th_storage *th__storage_new(th_device d, int64_t bytes);
+/* The same on an open device. */
+th_storage *th__storage_on(th_device d, const th__device_ops *ops, void *state, int64_t bytes);
 void th__storage_release(th_storage *s);
+/* The variable, for a task that is not counted. */
+th_var *th__storage_var(th_storage *s);
+/* Counts a task that was submitted on s, by a caller who holds a handle; the task says when it is through, in its drop.
+ * The one may come before the other. */
+static inline void th__storage_count(th_storage *s) {
+  th__fetch_add(&s->submitted, 1, TH__RELAXED); /* the handle's release passes it on */
+}
+/* The first task of a storage whose handle only the caller knows yet. */
+static inline void th__storage_count_first(th_storage *s) {
+  th__store(&s->submitted, 1, TH__RELAXED);
+}
+void th__storage_uncount(th_storage *s);
 /* Inside a task that writes s, or reads it (nobody may have written it): makes sure that s->data exists. TH__STARVED or
- * TH_ENOMEM as engine.h says. context NULL, on a fresh storage: outside a task, TH_ENOMEM rather than waiting. */
-th_status th__storage_ensure(th_storage *s, th_task_context *context);
+ * TH_ENOMEM as engine.h says. context NULL, on a fresh storage: outside a task, TH_ENOMEM rather than waiting. alone: this
+ * task writes s, so that no other can be about to do the same. */
+th_status th__storage_ensure(th_storage *s, bool alone, th_task_context *context);
 
 /* New handle, +1 (owned by the innermost scope of this thread if one is open), over a new storage of layout's size; layout
  * must be contiguous with offset 0. On meta: without storage. */
 th_array *th__array_new(const th_layout *layout, th_device d);
+/* The same on an open device. */
+th_array *th__array_fresh(const th_layout *layout, th_device d, const th__device_ops *ops,
+                          void *state);
 /* New handle, +1, onto base's storage. */
 th_array *th__array_view(const th_array *base, const th_layout *layout);
 /* New handle, +1, that takes over the caller's reference of storage (given back on failure; NULL on meta). */

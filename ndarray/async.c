@@ -108,7 +108,7 @@ static notice *notice_new(const char *who, const th_array *a, th_ready_fn fn, vo
     return NULL;
   }
   n->call.run = notice_deliver;
-  n->outcome.var = a->storage == NULL ? NULL : &a->storage->var;
+  n->outcome.var = a->storage == NULL ? NULL : th__storage_var(a->storage);
   n->outcome.status = TH_ECANCELED;
   n->fn = fn;
   n->user = user;
@@ -249,7 +249,7 @@ th_event *th_event_new(const th_array *a) {
     event_drop(e);
     return e;
   }
-  e->outcome.var = &a->storage->var;
+  e->outcome.var = th__storage_var(a->storage);
   if (event_push(e) == TH_OK) return e;
   th_var_release(e->done);
   th__free(e);

@@ -4,13 +4,18 @@
 #include "ndarray/convert.h"
 
 static const struct {
-  uint8_t bytes;
   char kind;
   const char *name;
 } dtypes[TH_DTYPE_COUNT] = {
-#define TH__ROW(UPPER, lower, type, size, letter) [TH_##UPPER] = {size, letter, #lower},
+#define TH__ROW(UPPER, lower, type, size, letter) [TH_##UPPER] = {letter, #lower},
     TH_FOR_DTYPE(TH__ROW)
 #undef TH__ROW
+};
+
+const uint8_t th__dtype_bytes[TH_DTYPE_COUNT] = {
+#define TH__BYTES(UPPER, lower, type, size, letter) [TH_##UPPER] = size,
+    TH_FOR_DTYPE(TH__BYTES)
+#undef TH__BYTES
 };
 
 #define TH__CHECK_SIZE(UPPER, lower, type, size, letter)                                           \
@@ -18,11 +23,7 @@ static const struct {
 TH_FOR_DTYPE(TH__CHECK_SIZE)
 #undef TH__CHECK_SIZE
 
-bool th__dtype_valid(int t) { return t >= 0 && t < TH_DTYPE_COUNT; }
-
-bool th__dtype_in(th_dtype t, uint32_t set) { return th__dtype_valid((int)t) && (set >> t & 1); }
-
-size_t th_dtype_size(th_dtype t) { return th__dtype_valid((int)t) ? dtypes[t].bytes : 0; }
+size_t th_dtype_size(th_dtype t) { return th__dtype_valid((int)t) ? th__dtype_bytes[t] : 0; }
 
 const char *th_dtype_name(th_dtype t) { return th__dtype_valid((int)t) ? dtypes[t].name : "?"; }
 
@@ -40,13 +41,13 @@ th_dtype th__dtype_promote(th_dtype a, th_dtype b) {
   if (a == b || kb == 'b') return a;
   if (ka == 'b') return b;
   if (ka == kb) {
-    if (dtypes[a].bytes == dtypes[b].bytes) return TH_F32; /* f16 with bf16 */
-    return dtypes[a].bytes > dtypes[b].bytes ? a : b;
+    if (th__dtype_bytes[a] == th__dtype_bytes[b]) return TH_F32; /* f16 with bf16 */
+    return th__dtype_bytes[a] > th__dtype_bytes[b] ? a : b;
   }
   if (ka == 'f') return a;
   if (kb == 'f') return b;
-  int bytes_signed = ka == 'i' ? dtypes[a].bytes : dtypes[b].bytes;
-  int bytes_unsigned = ka == 'u' ? dtypes[a].bytes : dtypes[b].bytes;
+  int bytes_signed = ka == 'i' ? th__dtype_bytes[a] : th__dtype_bytes[b];
+  int bytes_unsigned = ka == 'u' ? th__dtype_bytes[a] : th__dtype_bytes[b];
   return signed_of(bytes_signed > bytes_unsigned ? bytes_signed : 2 * bytes_unsigned);
 }
 

@@ -19,8 +19,13 @@
 #define TH_NUMBERS    (TH_INTS | TH_FLOATS)
 #define TH_ANY        (TH_BOOLS | TH_NUMBERS)
 
-bool th__dtype_valid(int t);
-bool th__dtype_in(th_dtype t, uint32_t set);
+extern const uint8_t th__dtype_bytes[TH_DTYPE_COUNT];
+/* th_dtype_size() of a valid type. */
+static inline int64_t th__dtype_size(th_dtype t) { return th__dtype_bytes[t]; }
+static inline bool th__dtype_valid(int t) { return t >= 0 && t < TH_DTYPE_COUNT; }
+static inline bool th__dtype_in(th_dtype t, uint32_t set) {
+  return th__dtype_valid((int)t) && (set >> t & 1);
+}
 /* Common type of a and b by the Array API's table; an integer with a float gives the float; u64 with a signed integer
  * gives f64. Never fails. */
 th_dtype th__dtype_promote(th_dtype a, th_dtype b);

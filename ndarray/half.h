@@ -86,4 +86,25 @@ static inline float th__float_round_odd(double d) {
   return th__bits_float(sign | kept | ((all & ((UINT64_C(1) << shift) - 1)) != 0));
 }
 
+/* 64-bit integers may have more bits than a double: what does not fit goes into one sticky bit below the rounding place of
+ * every half type, so that rounding happens once. */
+static inline th_bf16 th__bf16_from_u64(uint64_t v) {
+  if (v >> 53) v = (v | (uint64_t)((v & 0x7ff) != 0) << 11) & ~UINT64_C(0x7ff);
+  return th__bf16_from_float(th__float_round_odd((double)v));
+}
+
+static inline th_bf16 th__bf16_from_i64(int64_t v) {
+  th_bf16 out = th__bf16_from_u64(v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+  if (v < 0) out.bits |= 0x8000;
+  return out;
+}
+
+static inline th_bf16 th__bf16_from_double(double v) {
+  return th__bf16_from_float(th__float_round_odd(v));
+}
+
+static inline th_f16 th__f16_from_double(double v) {
+  return th__f16_from_float(th__float_round_odd(v));
+}
+
 #endif

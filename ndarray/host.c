@@ -51,7 +51,7 @@ static void use_elements(reading *r) {
 /* The task where the host can reach the memory. */
 static th_status reading_run(void *arg, th_task_context *context) {
   reading *r = *(reading **)arg;
-  th_status status = th__storage_ensure(r->storage, context);
+  th_status status = th__storage_ensure(r->storage, false, context);
   if (status != TH_OK) return status;
   uint32_t expected = WAITING;
   if (!th__cas(&r->state, &expected, RUNNING, TH__ACQ_REL)) return TH_OK;
@@ -64,13 +64,16 @@ static th_status reading_run(void *arg, th_task_context *context) {
 static th_status reading_copy(void *arg, th_task_context *context) {
   reading *r = *(reading **)arg;
   th_storage *s = r->storage;
-  th_status status = th__storage_ensure(s, context);
+  th_status status = th__storage_ensure(s, false, context);
   if (status != TH_OK) return status;
   int64_t size = (int64_t)th_dtype_size(r->layout.dtype);
   const char *from = element(th__load(&s->data, TH__ACQUIRE), &r->layout, r->first);
   return s->ops->copy_out(th__context_device_state(context), th__context_lane(context), r->bounce,
                           from, (r->last - r->first + 1) * size);
 }
+
+/* Of either: r itself stays until the task has ended. */
+static void reading_drop(void *arg) { th__storage_uncount((*(reading **)arg)->storage); }
 
 /* The caller gives up after a failed wait: the task must not use fn and arg any more. */
 static void reading_leave(reading *r) {
@@ -102,6 +105,7 @@ static th_status reading_push(reading *r, const char *where) {
                   .run = r->bounce ? reading_copy : reading_run,
                   .arg = &r,
                   .arg_size = sizeof r,
+                  .drop = reading_drop,
                   .reads = &read,
                   .n_reads = 1,
                   .writes = &write,
@@ -109,7 +113,10 @@ static th_status reading_push(reading *r, const char *where) {
                   .device = r->bounce || d.kind == TH_CPU ? d : th_cpu(0),
                   .flags = TH_TASK_INLINE | TH_TASK_INTERNAL};
   if (r->bounce) task.flags |= TH_TASK_COPY_OUT;
-  return th_push(&task);
+  th_storage *s = r->storage;
+  th_status status = th_push(&task);
+  if (status == TH_OK) th__storage_count(s);
+  return status;
 }
 
 th_status th__with_elements(const th_array *a, th__elements_fn fn, void *arg, const char *where) {
@@ -186,7 +193,7 @@ typedef struct writing {
 static th_status writing_run(void *arg, th_task_context *context) {
   writing *w = arg;
   th_storage *s = w->storage;
-  th_status status = th__storage_ensure(s, context);
+  th_status status = th__storage_ensure(s, true, context);
   if (status != TH_OK) return status;
   char *first =
       (char *)th__load(&s->data, TH__ACQUIRE) + w->to.offset * (int64_t)th_dtype_size(w->to.dtype);
@@ -197,6 +204,11 @@ static th_status writing_run(void *arg, th_task_context *context) {
   th__layout_set_contiguous(&from);
   th__copy_elements(&from, w->data, &w->to, first);
   return TH_OK;
+}
+
+static void writing_drop(void *arg) {
+  th__storage_uncount(((writing *)arg)->storage);
+  th__free(arg);
 }
 
 /* Submits a[...] = bytes at in. */
@@ -213,7 +225,7 @@ static th_status writing_push(th_array *a, const void *in, size_t bytes, const c
                   .run = writing_run,
                   .arg = w,
                   .arg_size = sizeof *w + bytes,
-                  .drop = th__free,
+                  .drop = writing_drop,
                   .reads = &var,
                   .n_reads = whole ? 0 : 1, /* what is left of the old content may be poisoned */
                   .writes = &var,
@@ -224,7 +236,10 @@ static th_status writing_push(th_array *a, const void *in, size_t bytes, const c
   if (bytes <= 4096) task.flags |= TH_TASK_INLINE;
   if (!host_memory(s)) task.flags |= TH_TASK_COPY_IN;
   th_status status = th_push(&task);
-  if (status != TH_OK) th__free(w);
+  if (status == TH_OK)
+    th__storage_count(s);
+  else
+    th__free(w);
   return status;
 }
 
@@ -245,7 +260,7 @@ th_status th_write(th_array *a, const void *in, size_t bytes) {
 static bool fill_now(th_array *a, const void *data, size_t bytes) {
   if (!host_memory(a->storage)) return false;
   th__last_error *slot = th__error_slot(), kept = *slot;
-  if (th__storage_ensure(a->storage, NULL) != TH_OK) {
+  if (th__storage_ensure(a->storage, true, NULL) != TH_OK) {
     *slot = kept; /* a task will wait for memory */
     return false;
   }

@@ -28,7 +28,7 @@ th_status th__map_check(const th_storage *s, bool write, const char *where) {
 
 static th_status mapping_run(void *arg, th_task_context *context) {
   mapping *m = *(mapping **)arg;
-  th_status status = th__storage_ensure(m->storage, context);
+  th_status status = th__storage_ensure(m->storage, m->write, context);
   if (status != TH_OK) return status;
   m->token = th_context_token(context);
   if (th__exchange(&m->abandon, 1, TH__ACQ_REL)) {
@@ -42,7 +42,7 @@ static th_status mapping_run(void *arg, th_task_context *context) {
 
 /* Waits until the host has the storage. On failure the task, if it still comes, lets go at once. */
 static th_status mapping_take(mapping *m, const char *where) {
-  th_var *storage = &m->storage->var, *held = &m->held;
+  th_var *storage = th__storage_var(m->storage), *held = &m->held;
   th_task task = {.name = m->write ? "map_write" : "map_read",
                   .run = mapping_run,
                   .arg = &m,

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/base/atomic.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "ndarray/array.h"
@@ -297,23 +298,83 @@ static void copy_rows(const th_layout *layout, const void *first, void *out) {
   th__copy_elements(layout, first, &compact, out);
 }
 
-static th_status write_file(const char *path, const th_layout *layout, const char *data) {
-  char header[512];
-  size_t head = header_text(layout, header), bytes = (size_t)th__layout_bytes(layout);
-  FILE *file = fopen(path, "wbe");
-  if (!file) return file_error("th_save_npy", path, strerror(errno));
-  errno = 0;
-  bool good = fwrite(header, 1, head, file) == head && fwrite(data, 1, bytes, file) == bytes;
-  int cause = errno;
-  struct stat info;
-  bool regular = fstat(fileno(file), &info) == 0 && S_ISREG(info.st_mode);
-  if (fclose(file) != 0 && good) {
-    good = false;
-    cause = errno;
+/* Where an array goes: into a new file beside the old one, which it replaces in one step when it is whole; or, where path is
+ * a link, a device or the like, into that. */
+typedef struct target {
+  const char *path;
+  char *beside; /* the new file; NULL: path itself is written */
+  int descriptor;
+} target;
+
+static int open_beside(target *t, mode_t mode) {
+  static _Atomic uint32_t count; /* relaxed: only uniqueness matters */
+  size_t room = strlen(t->path) + 48;
+  t->beside = th__alloc(room);
+  if (!t->beside) {
+    errno = ENOMEM;
+    return -1;
   }
-  if (good) return TH_OK;
-  if (regular) (void)remove(path); /* half a file is worse than none */
-  return file_error("th_save_npy", path, cause ? strerror(cause) : "cannot write");
+  (void)snprintf(t->beside, room, "%s.%ld.%u.tmp", t->path, (long)getpid(),
+                 th__fetch_add(&count, 1, TH__RELAXED));
+  return open(t->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+}
+
+/* Finds out whether path can be written, and changes nothing there yet. */
+static th_status open_target(const char *path, target *t) {
+  struct stat info;
+  *t = (target){.path = path, .descriptor = -1};
+  bool exists = lstat(path, &info) == 0;
+  if (exists && !S_ISREG(info.st_mode)) {
+    t->descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  } else if (exists ? access(path, W_OK) == 0 : *path != 0) {
+    t->descriptor = open_beside(t, exists ? info.st_mode & 0777 : 0666);
+  }
+  if (t->descriptor >= 0) return TH_OK;
+  th_status status = file_error("th_save_npy", path, strerror(errno));
+  th__free(t->beside);
+  return status;
+}
+
+/* What is there so far is of no use to anybody. */
+static void drop_target(target *t) {
+  if (t->descriptor >= 0) (void)close(t->descriptor);
+  if (t->beside) (void)unlink(t->beside);
+  th__free(t->beside);
+}
+
+static bool empty_first(int descriptor) {
+  struct stat info;
+  return fstat(descriptor, &info) == 0 && (!S_ISREG(info.st_mode) || ftruncate(descriptor, 0) == 0);
+}
+
+static bool write_all(int descriptor, const char *data, size_t bytes) {
+  while (bytes > 0) {
+    ssize_t n = write(descriptor, data, bytes);
+    if (n < 0 && errno != EINTR) return false;
+    data += n < 0 ? 0 : n;
+    bytes -= n < 0 ? 0 : (size_t)n;
+  }
+  return true;
+}
+
+/* Ends the target. */
+static th_status write_file(target *t, const th_layout *layout, const char *data) {
+  char header[512];
+  size_t head = header_text(layout, header);
+  bool good = (t->beside || empty_first(t->descriptor)) && write_all(t->descriptor, header, head) &&
+              write_all(t->descriptor, data, (size_t)th__layout_bytes(layout));
+  if (good) {
+    good = close(t->descriptor) == 0;
+    t->descriptor = -1;
+  }
+  if (good && t->beside) good = rename(t->beside, t->path) == 0;
+  th_status status = good ? TH_OK : file_error("th_save_npy", t->path, strerror(errno));
+  if (good) {
+    th__free(t->beside);
+  } else {
+    drop_target(t);
+  }
+  return status;
 }
 
 th_status th_save_npy(const th_array *a, const char *path) {
@@ -321,13 +382,18 @@ th_status th_save_npy(const th_array *a, const char *path) {
   if (!path) return th__fail(TH_EINVAL, "th_save_npy: path is NULL");
   if (a->layout.dtype == TH_BF16)
     return th__fail(TH_EDTYPE, "th_save_npy: .npy files know no bf16; cast to f32 first");
-  int64_t bytes = th__layout_bytes(&a->layout);
   if (!a->storage)
     return th__fail(TH_ENODATA, "th_save_npy: an array on the meta device has no data");
+  target t;
+  TH_TRY(open_target(path, &t));
+  int64_t bytes = th__layout_bytes(&a->layout);
   char *data = th__alloc(bytes > 0 ? (size_t)bytes : 1);
-  if (!data) return TH_ENOMEM;
-  th_status status = th__with_elements(a, copy_rows, data, "th_save_npy");
-  if (status == TH_OK) status = write_file(path, &a->layout, data);
+  th_status status = data ? th__with_elements(a, copy_rows, data, "th_save_npy") : TH_ENOMEM;
+  if (status == TH_OK) {
+    status = write_file(&t, &a->layout, data);
+  } else {
+    drop_target(&t);
+  }
   th__free(data);
   return status;
 }

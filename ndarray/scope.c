@@ -13,7 +13,7 @@ struct th_scope_state {
   th_array *newest;
 };
 
-static _Thread_local th_scope innermost; /* its address also names the thread */
+static _Thread_local th_scope innermost TH__HOT; /* its address also names the thread */
 
 static void *put_aside(void) { return th__scope_suspend(); }
 static void put_back(void *saved) { (void)th__scope_resume(saved, NULL); }
@@ -52,6 +52,7 @@ void th__scope_adopt(th_array *a) {
   }
   a->scope = innermost;
   a->scope_refs = 1;
+  a->scope_retains = 0;
   a->scope_previous = NULL;
   a->scope_next = innermost->newest;
   if (a->scope_next) a->scope_next->scope_previous = a;

@@ -2,7 +2,6 @@
 #include "ndarray/shape.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "engine/base/error.h"
 #include "ndarray/dtype.h"
@@ -26,30 +25,46 @@ static void contiguous_strides(th_layout *layout) {
   }
 }
 
-th_status th__layout_make(th_layout *out, const int64_t *shape, int ndim, th_dtype t,
-                          const char *who) {
-  char text[TH__SHAPE_TEXT];
+static th_status check_kind(th_dtype t, int ndim, const char *who) {
   if (!th__dtype_valid((int)t))
     return th__fail(TH_EDTYPE, "%s: %d is not an element type", who, (int)t);
   if (ndim < 0 || ndim > TH_MAX_DIMS)
     return th__fail(TH_ESHAPE, "%s: %d dimensions, at most %d are possible", who, ndim,
                     TH_MAX_DIMS);
-  if (ndim > 0 && !shape) return th__fail(TH_EINVAL, "%s: shape is NULL", who);
-  th_layout layout = {.dtype = t, .ndim = ndim};
-  int64_t bytes = (int64_t)th_dtype_size(t);
+  return TH_OK;
+}
+
+th_status th__layout_finish(th_layout *layout, const char *who) {
+  char text[TH__SHAPE_TEXT];
+  TH_TRY(check_kind(layout->dtype, layout->ndim, who));
+  int64_t *shape = layout->shape, stride = 1, bytes;
   bool overflow = false;
-  for (int i = 0; i < ndim; i++) {
+  for (int i = layout->ndim - 1; i >= 0; i--) {
     if (shape[i] < 0)
       return th__fail(TH_ESHAPE, "%s: negative size in shape %s", who,
-                      th__shape_text(shape, ndim, text, sizeof text));
-    layout.shape[i] = shape[i];
-    overflow |= __builtin_mul_overflow(bytes, shape[i] ? shape[i] : 1, &bytes);
+                      th__shape_text(shape, layout->ndim, text, sizeof text));
+    layout->strides[i] = stride;
+    overflow |= __builtin_mul_overflow(stride, shape[i] ? shape[i] : 1, &stride);
   }
-  if (overflow || bytes > PTRDIFF_MAX)
+  if (overflow || __builtin_mul_overflow(stride, th__dtype_size(layout->dtype), &bytes) ||
+      bytes > PTRDIFF_MAX)
     return th__fail(TH_EOVERFLOW, "%s: shape %s of %s has more bytes than can be addressed", who,
-                    th__shape_text(shape, ndim, text, sizeof text), th_dtype_name(t));
-  contiguous_strides(&layout);
-  *out = layout;
+                    th__shape_text(shape, layout->ndim, text, sizeof text),
+                    th_dtype_name(layout->dtype));
+  layout->offset = 0;
+  return TH_OK;
+}
+
+th_status th__layout_make(th_layout *out, const int64_t *shape, int ndim, th_dtype t,
+                          const char *who) {
+  TH_TRY(check_kind(t, ndim, who));
+  if (ndim > 0 && !shape) return th__fail(TH_EINVAL, "%s: shape is NULL", who);
+  th_layout layout;
+  layout.dtype = t;
+  layout.ndim = ndim;
+  for (int i = 0; i < ndim; i++) layout.shape[i] = shape[i];
+  TH_TRY(th__layout_finish(&layout, who));
+  th__layout_copy(out, &layout);
   return TH_OK;
 }
 
@@ -58,14 +73,8 @@ void th__layout_set_contiguous(th_layout *layout) {
   layout->offset = 0;
 }
 
-int64_t th__layout_size(const th_layout *layout) {
-  int64_t size = 1;
-  for (int i = 0; i < layout->ndim; i++) size *= layout->shape[i];
-  return size;
-}
-
 int64_t th__layout_bytes(const th_layout *layout) {
-  return th__layout_size(layout) * (int64_t)th_dtype_size(layout->dtype);
+  return th__layout_size(layout) * th__dtype_size(layout->dtype);
 }
 
 bool th__layout_contiguous(const th_layout *layout) {
@@ -81,11 +90,6 @@ bool th__layout_contiguous(const th_layout *layout) {
     stride *= layout->shape[i];
   }
   return true;
-}
-
-bool th__layout_same_shape(const th_layout *a, const th_layout *b) {
-  return a->ndim == b->ndim &&
-         memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof a->shape[0]) == 0;
 }
 
 bool th__layout_overlaps_itself(const th_layout *layout) {

@@ -2,16 +2,12 @@
 #include "engine/base/error.h"
 #include "ops/fold.h"
 #include "ops/op.h"
-
-typedef struct arg_params {
-  int axis;
-  bool keep;
-} arg_params;
+#include "ops/params.h"
 
 enum { PIECE = 1024 }; /* elements gathered at a time */
 
 static th_status infer_arg(th_infer *io, const void *params) {
-  const arg_params *p = params;
+  const th__arg_params *p = params;
   const th_layout *in = &io->in[0];
   th_layout *out = &io->out[0];
   int axis;
@@ -100,7 +96,7 @@ static void scan_lines(int64_t from, int64_t to, void *arg) {
 }
 
 static th_status arg(const th_kernel_args *k, bool min) {
-  const arg_params *p = k->params;
+  const th__arg_params *p = k->params;
   const th_layout *in = &k->in[0];
   int axis = p->axis < 0 ? p->axis + in->ndim : p->axis;
   run r = {.k = k, .n = in->shape[axis], .step = in->strides[axis]};
@@ -122,13 +118,13 @@ static const th_op op_argmax = {
     .out = {1, 0},
     .flags = TH_OP_FLAT,
     .dtypes = TH_ANY,
-    .params_size = sizeof(arg_params),
+    .params_size = sizeof(th__arg_params),
     .infer = infer_arg,
     .cpu = argmax_cpu,
     .test = {-2, 2, 0},
 };
 th_array *th_argmax(const th_array *a, int axis, bool keepdims) {
-  return TH_CALL(&op_argmax, (&(arg_params){axis, keepdims}), a);
+  return TH_CALL(&op_argmax, (&(th__arg_params){axis, keepdims}), a);
 }
 
 static const th_op op_argmin = {
@@ -137,13 +133,13 @@ static const th_op op_argmin = {
     .out = {1, 0},
     .flags = TH_OP_FLAT,
     .dtypes = TH_ANY,
-    .params_size = sizeof(arg_params),
+    .params_size = sizeof(th__arg_params),
     .infer = infer_arg,
     .cpu = argmin_cpu,
     .test = {-2, 2, 0},
 };
 th_array *th_argmin(const th_array *a, int axis, bool keepdims) {
-  return TH_CALL(&op_argmin, (&(arg_params){axis, keepdims}), a);
+  return TH_CALL(&op_argmin, (&(th__arg_params){axis, keepdims}), a);
 }
 
 TH_FAMILY_TABLE(arg);

@@ -30,17 +30,19 @@
 #define TH_BINARY_ONLY(id, lo, hi, gradient, floats)                                               \
   FLOAT_LOOPS(id, floats)                                                                          \
   static FLOAT_TABLE(id)
-#define TH_SLOPES(id, dx, dy)
+#define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)
+#define TH_STEPS(id, dx, dy)
 #include "ops/binary.def"
 #undef TH_BINARY
 #undef TH_BINARY_FLOAT
 #undef TH_BINARY_ONLY
 #undef TH_SLOPES
+#undef TH_STEPS
 
 /* --- derivatives as operators of (g, x, y) --- */
 
 #define SLOPE(t, NAME, id, expression) TH__DEFINE_ZIP3(id##_##t, t, g, x, y, g *(expression))
-#define SLOPE_OP(id, expression)                                                                   \
+#define SLOPE_OP(id, expression, saved, gradient)                                                  \
   TH__FOR_SINGLES(SLOPE, id, expression)                                                           \
   TH__FOR_HALVES(SLOPE, id, expression)                                                            \
   static const th__inner id##_loops[TH_DTYPE_COUNT] = {TH__FOR_SINGLES(ENTRY, id, )                \
@@ -51,9 +53,12 @@
   static const th_op id##_op = {.name = #id,                                                       \
                                 .in = {3},                                                         \
                                 .out = {1},                                                        \
+                                .saves = saved,                                                    \
                                 .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,                    \
                                 .dtypes = TH_FLOATS,                                               \
                                 .infer = th__infer_broadcast,                                      \
+                                .vjp = gradient,                                                   \
+                                .loops = id##_loops,                                               \
                                 .cpu = id##_cpu,                                                   \
                                 .test = {0.5, 2, 1e-5}};
 
@@ -67,20 +72,52 @@ static th_status vjp_slopes(const th_vjp *v, const th_op *by_x, const th_op *by_
   return th__vjp_check(v);
 }
 
-#define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)
-#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)
-#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)
-#define TH_SLOPES(id, dx, dy)                                                                      \
-  SLOPE_OP(id##_slope_x, dx)                                                                       \
-  SLOPE_OP(id##_slope_y, dy)                                                                       \
+/* Of g f(x, y), f being a first derivative: by g it is the slope again; by x and y the second ones, NULL where zero. */
+static th_status vjp_of_slope(const th_vjp *v, const th_op *by_x, const th_op *by_y) {
+  const th_op *bends[] = {by_x, by_y};
+  const th_array *h = v->gradients[0], *x = v->inputs[1], *y = v->inputs[2];
+  if (v->needed[0]) v->result[0] = th__sum_to_release(TH_CALL(v->op, NULL, h, x, y), &v->in[0]);
+  for (int i = 0; i < 2; i++) {
+    const th_layout *in = &v->in[1 + i];
+    if (!v->needed[1 + i]) continue;
+    if (bends[i] == NULL) {
+      v->result[1 + i] = th_zeros(in->shape, in->ndim, in->dtype, h->device);
+      continue;
+    }
+    th_array *hg = th_multiply(h, v->inputs[0]);
+    v->result[1 + i] = th__sum_to_release(TH_CALL(bends[i], NULL, hg, x, y), in);
+    th_release(hg);
+  }
+  return th__vjp_check(v);
+}
+
+#define SAVE_GXY TH_SAVE_IN(0) | TH_SAVE_IN(1) | TH_SAVE_IN(2)
+/* bends: the operators of the second derivatives, as a list in parentheses. */
+#define SLOPE_OPS(id, dx, dy, bends_x, bends_y)                                                    \
+  static th_status vjp_##id##_slope_x(const th_vjp *v) { return vjp_of_slope bends_x; }            \
+  static th_status vjp_##id##_slope_y(const th_vjp *v) { return vjp_of_slope bends_y; }            \
+  SLOPE_OP(id##_slope_x, dx, SAVE_GXY, vjp_##id##_slope_x)                                         \
+  SLOPE_OP(id##_slope_y, dy, SAVE_GXY, vjp_##id##_slope_y)                                         \
   static th_status vjp_##id(const th_vjp *v) {                                                     \
     return vjp_slopes(v, &id##_slope_x_op, &id##_slope_y_op);                                      \
   }
+
+#define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)
+#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)
+#define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)                                                       \
+  SLOPE_OP(id##_bend_xx, dxx, 0, NULL)                                                             \
+  SLOPE_OP(id##_bend_xy, dxy, 0, NULL)                                                             \
+  SLOPE_OP(id##_bend_yy, dyy, 0, NULL)                                                             \
+  SLOPE_OPS(id, dx, dy, (v, &id##_bend_xx_op, &id##_bend_xy_op),                                   \
+            (v, &id##_bend_xy_op, &id##_bend_yy_op))
+#define TH_STEPS(id, dx, dy) SLOPE_OPS(id, dx, dy, (v, NULL, NULL), (v, NULL, NULL))
 #include "ops/binary.def"
 #undef TH_BINARY
 #undef TH_BINARY_FLOAT
 #undef TH_BINARY_ONLY
 #undef TH_SLOPES
+#undef TH_STEPS
 
 /* --- records and public functions --- */
 
@@ -102,6 +139,7 @@ static th_status vjp_slopes(const th_vjp *v, const th_op *by_x, const th_op *by_
                                 .dtypes = types,                                                   \
                                 .infer = th__infer_broadcast,                                      \
                                 .vjp = GRADIENT_VJP gradient,                                      \
+                                .loops = th__binary_##id,                                          \
                                 .cpu = id##_cpu,                                                   \
                                 .test = {low, high, 1e-5}};
 
@@ -117,12 +155,14 @@ static th_status vjp_slopes(const th_vjp *v, const th_op *by_x, const th_op *by_
 #define TH_BINARY_ONLY(id, lo, hi, gradient, floats)                                               \
   RECORD(id, TH_FLOATS, lo, hi, gradient)                                                          \
   PUBLIC(id)
-#define TH_SLOPES(id, dx, dy)
+#define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)
+#define TH_STEPS(id, dx, dy)
 #include "ops/binary.def"
 #undef TH_BINARY
 #undef TH_BINARY_FLOAT
 #undef TH_BINARY_ONLY
 #undef TH_SLOPES
+#undef TH_STEPS
 
 th_array *th_divide(const th_array *a, const th_array *b) {
   if (!a || !b) return TH_CALL(&divide_op, NULL, a, b);
@@ -133,7 +173,9 @@ th_array *th_divide(const th_array *a, const th_array *b) {
 #define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints) &id##_op,
 #define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)                       &id##_op,
 #define TH_BINARY_ONLY(id, lo, hi, gradient, floats)                        &id##_op,
-#define TH_SLOPES(id, dx, dy)                                               &id##_slope_x_op, &id##_slope_y_op,
+#define TH_STEPS(id, dx, dy)                                                &id##_slope_x_op, &id##_slope_y_op,
+#define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)                                                       \
+  &id##_slope_x_op, &id##_slope_y_op, &id##_bend_xx_op, &id##_bend_xy_op, &id##_bend_yy_op,
 const th_op *const th__family_binary[] = {
 #include "ops/binary.def"
     NULL};
@@ -141,3 +183,4 @@ const th_op *const th__family_binary[] = {
 #undef TH_BINARY_FLOAT
 #undef TH_BINARY_ONLY
 #undef TH_SLOPES
+#undef TH_STEPS

@@ -8,13 +8,13 @@
 /* a - b floor(a / b) without the rounding of a / b; the sign of b, zeros included. */
 static inline double th__remainder_f64(double a, double b) {
   double r = fmod(a, b);
-  if (r == 0) return copysign(0, b);
+  if (r == 0) return copysign(0.0, b);
   return (r < 0) != (b < 0) ? r + b : r;
 }
 
 static inline float th__remainder_f32(float a, float b) {
   float r = fmodf(a, b);
-  if (r == 0) return copysignf(0, b);
+  if (r == 0) return copysignf(0.0f, b);
   return (r < 0) != (b < 0) ? r + b : r;
 }
 

@@ -1,9 +1,8 @@
 /* Owns comparisons, logic and bitwise operators of two arrays, and comparisons with a scalar. */
 #include "ops/elementwise.h"
 
-#include <math.h>
-
 #include "engine/base/error.h"
+#include "ops/compare_math.h"
 
 static th_status infer_bool(th_infer *io, const void *params) {
   TH_TRY(th__infer_broadcast(io, params));
@@ -23,26 +22,6 @@ static th_status infer_bool(th_infer *io, const void *params) {
 
 /* --- comparison with a scalar: exact for every type --- */
 
-/* -1, 0, 1 as x is less than, equal to, greater than y; NaN when y is. */
-static inline double order_signed(int64_t x, double y) {
-  if (isnan(y)) return (double)NAN;
-  if (y >= 0x1p63) return -1;
-  if (y < -0x1p63) return 1;
-  int64_t whole = (int64_t)y;
-  if (x != whole) return x < whole ? -1 : 1;
-  double rest = y - (double)whole;
-  return rest > 0 ? -1 : rest < 0;
-}
-
-static inline double order_unsigned(uint64_t x, double y) {
-  if (isnan(y)) return (double)NAN;
-  if (y >= 0x1p64) return -1;
-  if (y < 0) return 1;
-  uint64_t whole = (uint64_t)y;
-  if (x != whole) return x < whole ? -1 : 1;
-  return y > (double)whole ? -1 : 0;
-}
-
 /* The row's x and y become the order and 0, or the element and the scalar as doubles. */
 #define SCALAR_LOOP(fn, t, left, right, expression)                                                \
   static void fn(char *const *p, const int64_t *s, int64_t n, const void *user) {                  \
@@ -54,9 +33,9 @@ static inline double order_unsigned(uint64_t x, double y) {
     }                                                                                              \
   }
 #define SCALAR_SIGNED(t, NAME, id, expression)                                                     \
-  SCALAR_LOOP(id##_##t, t, order_signed(e, scalar), 0, expression)
+  SCALAR_LOOP(id##_##t, t, th__order_signed(e, scalar), 0, expression)
 #define SCALAR_UNSIGNED(t, NAME, id, expression)                                                   \
-  SCALAR_LOOP(id##_##t, t, order_unsigned(e, scalar), 0, expression)
+  SCALAR_LOOP(id##_##t, t, th__order_unsigned(e, scalar), 0, expression)
 #define SCALAR_FLOAT(t, NAME, id, expression)                                                      \
   SCALAR_LOOP(id##_##t, t, (double)e, scalar, expression)
 

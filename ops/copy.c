@@ -1,7 +1,9 @@
 /* Owns copies: to new storage, to another element type, to another device, into an existing array. */
+#include "ops/call.h"
 #include "ops/loop.h"
 
 #include "engine/base/error.h"
+#include "ops/params.h"
 
 /* --- copying in blocks of rows --- */
 
@@ -67,12 +69,8 @@ th_array *th_copy(const th_array *a) { return TH_CALL(&copy_op, NULL, a); }
 
 /* --- astype --- */
 
-typedef struct astype_params {
-  th_dtype dtype;
-} astype_params;
-
 static th_status infer_astype(th_infer *io, const void *params) {
-  th_dtype t = ((const astype_params *)params)->dtype;
+  th_dtype t = ((const th__astype_params *)params)->dtype;
   if (!th__dtype_valid((int)t)) return th__fail(TH_EDTYPE, "astype: %d is no element type", (int)t);
   TH_TRY(th__infer_same(io, params));
   io->out[0].dtype = t;
@@ -90,14 +88,14 @@ static const th_op astype_op = {.name = "astype",
                                 .out = {1},
                                 .flags = TH_OP_NONBLOCKING,
                                 .dtypes = TH_ANY,
-                                .params_size = sizeof(astype_params),
+                                .params_size = sizeof(th__astype_params),
                                 .infer = infer_astype,
                                 .vjp = vjp_astype,
                                 .cpu = copy_cpu,
                                 .test = {-3, 3, 1e-5}};
 
 th_array *th_astype(const th_array *a, th_dtype t) {
-  return TH_CALL(&astype_op, &(astype_params){t}, a);
+  return TH_CALL(&astype_op, &(th__astype_params){t}, a);
 }
 
 /* --- copy_to --- */
@@ -137,18 +135,36 @@ static bool host_reaches(th_device d) {
   return !ops || (ops->caps & (TH__CAP_HOST_MEMORY | TH__CAP_NO_DATA));
 }
 
+/* Whether a copy without gaps can be made where a is, so that no transfer has to wait for the host to gather. */
+static bool packs(const th_array *a) {
+  return !th__layout_contiguous(&a->layout) &&
+         (host_reaches(a->device) || th__kernel_get(&copy_op, a->device.kind));
+}
+
+/* Where the host does not reach one side: a is packed first, and goes through the host when neither reaches the other. */
+static th_array *transfer_far(const th_array *a, th_device d) {
+  bool pack = packs(a);
+  th_array *packed = pack ? th_copy(a) : NULL, *host = NULL;
+  if (pack && !packed) return NULL;
+  const th_array *from = packed ? packed : a;
+  bool straight = host_reaches(a->device) || host_reaches(d) ||
+                  (th__layout_contiguous(&from->layout) && th__transfer_straight(a->device, d));
+  if (!straight) from = host = transfer(from, th_cpu(0));
+  th_array *result = from ? transfer(from, d) : NULL;
+  th_release(packed);
+  th_release(host);
+  return result;
+}
+
 th_array *th_copy_to(const th_array *a, th_device d) {
   if (!a) return (void)th__null_input("copy_to", 0), NULL;
   if (th_device_equal(a->device, d)) return th_copy(a);
   if (th__engine_ensure() != TH_OK) return NULL;
   if (!has_data(a->device) && has_data(d))
     return th__fail_null(TH_ENODATA, "copy_to: argument 0 is on meta and has no data");
-  if (host_reaches(a->device) || host_reaches(d)) return transfer(a, d);
+  if (host_reaches(a->device) && host_reaches(d)) return transfer(a, d);
   th_scope scope = th__scope_suspend();
-  th_array *host = transfer(a, th_cpu(0));
-  th_array *result = host ? transfer(host, d) : NULL;
-  th_release(host);
-  return th__scope_resume(scope, result);
+  return th__scope_resume(scope, transfer_far(a, d));
 }
 
 /* --- assign --- */

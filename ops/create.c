@@ -4,27 +4,20 @@
 #include <math.h>
 
 #include "engine/base/error.h"
-
-typedef struct create_params {
-  th_dtype dtype;
-  int ndim;
-  int64_t shape[TH_MAX_DIMS];
-  double value, step; /* full: value; arange, linspace: first and step; eye: value = the diagonal */
-  double last;        /* linspace: the exact end */
-} create_params;
+#include "ops/params.h"
 
 static th_status infer_create(th_infer *io, const void *params) {
-  const create_params *p = params;
+  const th__create_params *p = params;
   return th__layout_make(&io->out[0], p->shape, p->ndim, p->dtype, io->op->name);
 }
 
-static th_array *create(th_device d, const th_op *op, const create_params *p) {
+static th_array *create(th_device d, const th_op *op, const th__create_params *p) {
   th_array *out;
   return th__invoke_on(d, op, p, NULL, 0, &out, 1) == TH_OK ? out : NULL;
 }
 
 /* Shape and type for the operators; what infer would refuse reaches it cut to a legal number of dimensions. */
-static th_status set_shape(create_params *p, const int64_t *shape, int ndim, th_dtype t,
+static th_status set_shape(th__create_params *p, const int64_t *shape, int ndim, th_dtype t,
                            const char *who) {
   th_layout checked;
   TH_TRY(th__layout_make(&checked, shape, ndim, t, who));
@@ -43,12 +36,12 @@ static const th_op empty_op = {.name = "empty",
                                .in = {0},
                                .out = {1},
                                .flags = TH_OP_NONBLOCKING | TH_OP_FLAT,
-                               .params_size = sizeof(create_params),
+                               .params_size = sizeof(th__create_params),
                                .infer = infer_create,
                                .cpu = empty_cpu};
 
 th_array *th_empty(const int64_t *shape, int ndim, th_dtype t, th_device d) {
-  create_params p = {0};
+  th__create_params p = {0};
   return set_shape(&p, shape, ndim, t, "empty") == TH_OK ? create(d, &empty_op, &p) : NULL;
 }
 
@@ -83,7 +76,7 @@ static void fill_block(int64_t first, int64_t last, void *arg) {
 static th_status full_cpu(const th_kernel_args *k) {
   char cell[8];
   fill_job job = {k->out_data[0], th_dtype_size(k->out[0].dtype), cell};
-  th__dtype_set(k->out[0].dtype, cell, ((const create_params *)k->params)->value);
+  th__dtype_set(k->out[0].dtype, cell, ((const th__create_params *)k->params)->value);
   int64_t n = th__layout_size(&k->out[0]);
   if (n > TH__LOOP_GRAIN)
     th_parallel_for(k->context, n, TH__LOOP_GRAIN, fill_block, &job);
@@ -96,13 +89,13 @@ static const th_op full_op = {.name = "full",
                               .in = {0},
                               .out = {1},
                               .flags = TH_OP_NONBLOCKING | TH_OP_FLAT,
-                              .params_size = sizeof(create_params),
+                              .params_size = sizeof(th__create_params),
                               .infer = infer_create,
                               .cpu = full_cpu};
 
 static th_array *full(const int64_t *shape, int ndim, double value, th_dtype t, th_device d,
                       const char *who) {
-  create_params p = {.value = value};
+  th__create_params p = {.value = value};
   return set_shape(&p, shape, ndim, t, who) == TH_OK ? create(d, &full_op, &p) : NULL;
 }
 
@@ -130,7 +123,7 @@ th_array *th_ones_like(const th_array *a) { return full_like(a, 1, "ones_like");
 
 typedef struct ramp_job {
   const th_kernel_args *k;
-  const create_params *p;
+  const th__create_params *p;
   int64_t n;
   bool ends; /* the last element is p->last */
 } ramp_job;
@@ -148,7 +141,7 @@ static void ramp_block(int64_t first, int64_t last, void *arg) {
 }
 
 static th_status ramp(const th_kernel_args *k, bool ends) {
-  const create_params *p = k->params;
+  const th__create_params *p = k->params;
   ramp_job job = {.k = k, .p = p, .n = th__layout_size(&k->out[0]), .ends = ends};
   if (job.n > TH__LOOP_GRAIN)
     th_parallel_for(k->context, job.n, TH__LOOP_GRAIN, ramp_block, &job);
@@ -164,7 +157,7 @@ static const th_op arange_op = {.name = "arange",
                                 .in = {0},
                                 .out = {1},
                                 .flags = TH_OP_NONBLOCKING | TH_OP_FLAT,
-                                .params_size = sizeof(create_params),
+                                .params_size = sizeof(th__create_params),
                                 .infer = infer_create,
                                 .cpu = arange_cpu};
 
@@ -176,7 +169,7 @@ th_array *th_arange(double start, double stop, double step, th_dtype t, th_devic
   if (!(n < 9e18))
     return th__fail_null(TH_EOVERFLOW, "arange: from %g to %g in steps of %g has too many elements",
                          start, stop, step);
-  create_params p = {.value = start, .step = step};
+  th__create_params p = {.value = start, .step = step};
   int64_t size = n > 0 ? (int64_t)n : 0;
   return set_shape(&p, &size, 1, t, "arange") == TH_OK ? create(d, &arange_op, &p) : NULL;
 }
@@ -185,12 +178,12 @@ static const th_op linspace_op = {.name = "linspace",
                                   .in = {0},
                                   .out = {1},
                                   .flags = TH_OP_NONBLOCKING | TH_OP_FLAT,
-                                  .params_size = sizeof(create_params),
+                                  .params_size = sizeof(th__create_params),
                                   .infer = infer_create,
                                   .cpu = linspace_cpu};
 
 th_array *th_linspace(double start, double stop, int64_t n, th_dtype t, th_device d) {
-  create_params p = {.value = start, .last = n == 1 ? start : stop};
+  th__create_params p = {.value = start, .last = n == 1 ? start : stop};
   if (n > 1) p.step = (stop - start) / (double)(n - 1);
   return set_shape(&p, &n, 1, t, "linspace") == TH_OK ? create(d, &linspace_op, &p) : NULL;
 }
@@ -198,7 +191,7 @@ th_array *th_linspace(double start, double stop, int64_t n, th_dtype t, th_devic
 /* --- eye --- */
 
 static th_status eye_cpu(const th_kernel_args *k) {
-  const create_params *p = k->params;
+  const th__create_params *p = k->params;
   int64_t rows = p->shape[0], columns = p->shape[1], diagonal = (int64_t)p->value;
   size_t size = th_dtype_size(p->dtype);
   char *to = k->out_data[0];
@@ -213,12 +206,12 @@ static const th_op eye_op = {.name = "eye",
                              .in = {0},
                              .out = {1},
                              .flags = TH_OP_NONBLOCKING | TH_OP_FLAT,
-                             .params_size = sizeof(create_params),
+                             .params_size = sizeof(th__create_params),
                              .infer = infer_create,
                              .cpu = eye_cpu};
 
 th_array *th_eye(int64_t rows, int64_t columns, int diagonal, th_dtype t, th_device d) {
-  create_params p = {.value = diagonal};
+  th__create_params p = {.value = diagonal};
   const int64_t shape[] = {rows, columns};
   return set_shape(&p, shape, 2, t, "eye") == TH_OK ? create(d, &eye_op, &p) : NULL;
 }

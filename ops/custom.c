@@ -139,6 +139,7 @@ static th_status check_definition(const th_op_definition *d) {
 
 th_status th_op_register(const th_op_definition *definition) {
   TH_TRY(check_definition(definition));
+  th__spin_watch_forks();
   th__spin_lock(&lock);
   if (n_table == MAX_CUSTOM) {
     th__spin_unlock(&lock);
@@ -160,8 +161,9 @@ th_status th_op_register(const th_op_definition *definition) {
   };
   for (int i = 0; i < definition->n_inputs; i++) c->op.saves |= TH_SAVE_IN(i);
   for (int j = 0; j < definition->n_outputs; j++) c->op.saves |= TH_SAVE_OUT(j);
+  n_table++; /* before it may be in use: a fork in between must not give it away again */
   th_status status = th__op_add(&c->op);
-  if (status == TH_OK) n_table++;
+  if (status != TH_OK) n_table--;
   th__spin_unlock(&lock);
   return status;
 }

@@ -32,7 +32,7 @@ th_array *th__call_as(const th_op *op, const th_array *a, const th_array *b, th_
 }
 
 th_array *th__call_promoted(const th_op *op, const th_array *a, const th_array *b) {
-  if (!a || !b) return TH_CALL(op, NULL, a, b);
+  if (!a || !b || a->layout.dtype == b->layout.dtype) return TH_CALL(op, NULL, a, b);
   return th__call_as(op, a, b, th__dtype_promote(a->layout.dtype, b->layout.dtype));
 }
 

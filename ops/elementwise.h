@@ -9,12 +9,14 @@
   extern const th__inner th__binary_##id[TH_DTYPE_COUNT], th__scalar_##id[TH_DTYPE_COUNT];
 #define TH_BINARY_FLOAT(id, lo, hi, gradient, floats) TH_BINARY(id, lo, hi, gradient, floats, , )
 #define TH_BINARY_ONLY(id, lo, hi, gradient, floats)
-#define TH_SLOPES(id, dx, dy)
+#define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)
+#define TH_STEPS(id, dx, dy)
 #include "ops/binary.def"
 #undef TH_BINARY
 #undef TH_BINARY_FLOAT
 #undef TH_BINARY_ONLY
 #undef TH_SLOPES
+#undef TH_STEPS
 
 /* op(a, b) after casting both to their common type. All checks come first: a refused call enqueues nothing. */
 th_array *th__call_promoted(const th_op *op, const th_array *a, const th_array *b);

@@ -33,11 +33,13 @@ static th_status copy_back(const th__op_call *c, th_array *const *host, th_array
 
 th_status th__call_fallback(th__op_call *c, const th_array *const *in, th_array **out) {
   char device[32];
-  th_status status = TH_OK;
+  const th__device_ops *ops;
+  void *state;
+  th_status status = th__device_open(c->device, &ops, &state); /* absent: nothing is computed */
   bool ran = false; /* then the inner call has dropped the params */
   int n = c->n_in + c->n_out;
   th_array **host = NULL;
-  if (th__strict_device() || !c->op->cpu)
+  if (status == TH_OK && (th__strict_device() || !c->op->cpu))
     status = th__fail(TH_ENOSYS, "%s: %s has no kernel for it", c->op->name,
                       th_device_name(c->device, device, sizeof device));
   if (status == TH_OK) {
@@ -58,7 +60,7 @@ th_status th__call_fallback(th__op_call *c, const th_array *const *in, th_array 
   }
   th__free(host);
   if (ran)
-    th__free(c);
+    th__call_free(c);
   else
     th__call_drop(c);
   return status;

@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "ops/fold.h"
 #include "ops/op.h"
+#include "ops/params.h"
 
 enum { COLUMNS = 1024 }; /* neighbouring elements that one item adds */
 
@@ -43,10 +44,6 @@ static int64_t offset_in(const th_layout *l, int64_t index) {
 
 /* --- take --- */
 
-typedef struct take_params {
-  int axis;
-} take_params;
-
 static th_status too_many(const char *who) {
   return th__fail(TH_ESHAPE, "%s: the result would have more than %d dimensions", who, TH_MAX_DIMS);
 }
@@ -56,7 +53,7 @@ static th_status infer_take(th_infer *io, const void *params) {
   th_layout *out = &io->out[0];
   int axis;
   TH_TRY(want_indices(io, 1));
-  TH_TRY(th__axis(((const take_params *)params)->axis, a->ndim, "take", &axis));
+  TH_TRY(th__axis(((const th__take_params *)params)->axis, a->ndim, "take", &axis));
   if (a->ndim - 1 + indices->ndim > TH_MAX_DIMS) return too_many("take");
   out->dtype = a->dtype;
   for (int d = 0; d < axis; d++) out->shape[out->ndim++] = a->shape[d];
@@ -97,7 +94,7 @@ static void take_rows(int64_t first, int64_t last, void *arg) {
 
 static th_status take_cpu(const th_kernel_args *k) {
   const th_layout *a = &k->in[0];
-  int axis = ((const take_params *)k->params)->axis;
+  int axis = ((const th__take_params *)k->params)->axis;
   if (axis < 0) axis += a->ndim;
   int64_t *indices;
   TH_TRY(take_indices(k, 1, a->shape[axis], &indices));
@@ -175,13 +172,8 @@ static void add_all(const th_kernel_args *k, adding *a) {
 
 /* --- take_slope: the gradient of take --- */
 
-typedef struct take_slope_params {
-  int axis, n_index_dims;
-  int64_t size; /* of a along the axis */
-} take_slope_params;
-
 static th_status infer_take_slope(th_infer *io, const void *params) {
-  const take_slope_params *p = params;
+  const th__take_slope_params *p = params;
   const th_layout *g = &io->in[1];
   th_layout *out = &io->out[0];
   TH_TRY(want_indices(io, 0));
@@ -201,7 +193,7 @@ static th_status infer_take_slope(th_infer *io, const void *params) {
 }
 
 static th_status take_slope_cpu(const th_kernel_args *k) {
-  const take_slope_params *p = k->params;
+  const th__take_slope_params *p = k->params;
   const th_layout *g = &k->in[1];
   th_layout sum = k->out[0];
   adding a = {.n = th__layout_size(&k->in[0]), .to = k->out_data[0], .from = k->in_data[1]};
@@ -227,7 +219,7 @@ static th_status take_slope_cpu(const th_kernel_args *k) {
 }
 
 static th_status vjp_take_slope(const th_vjp *v) {
-  const take_slope_params *p = v->params;
+  const th__take_slope_params *p = v->params;
   v->result[1] = th_take(v->gradients[0], v->inputs[0], p->axis);
   return th__vjp_check(v);
 }
@@ -237,7 +229,7 @@ static const th_op op_take_slope = {
     .in = {2, 0},
     .out = {1, 0},
     .saves = TH_SAVE_IN(0),
-    .params_size = sizeof(take_slope_params),
+    .params_size = sizeof(th__take_slope_params),
     .infer = infer_take_slope,
     .vjp = vjp_take_slope,
     .cpu = take_slope_cpu,
@@ -245,9 +237,9 @@ static const th_op op_take_slope = {
 };
 
 static th_status vjp_take(const th_vjp *v) {
-  int axis = ((const take_params *)v->params)->axis;
+  int axis = ((const th__take_params *)v->params)->axis;
   if (axis < 0) axis += v->in[0].ndim;
-  take_slope_params p = {axis, v->in[1].ndim, v->in[0].shape[axis]};
+  th__take_slope_params p = {axis, v->in[1].ndim, v->in[0].shape[axis]};
   v->result[0] = TH_CALL(&op_take_slope, &p, v->inputs[1], v->gradients[0]);
   return th__vjp_check(v);
 }
@@ -257,14 +249,14 @@ static const th_op op_take = {
     .in = {2, 0},
     .out = {1, 0},
     .saves = TH_SAVE_IN(1),
-    .params_size = sizeof(take_params),
+    .params_size = sizeof(th__take_params),
     .infer = infer_take,
     .vjp = vjp_take,
     .cpu = take_cpu,
     .test = {-1, 1, 1e-4},
 };
 th_array *th_take(const th_array *a, const th_array *indices, int axis) {
-  return TH_CALL(&op_take, &(take_params){axis}, a, indices);
+  return TH_CALL(&op_take, &(th__take_params){axis}, a, indices);
 }
 
 /* --- scatter_add_inplace --- */
@@ -337,13 +329,8 @@ th_status th_scatter_add_inplace(th_array *a, const th_array *indices, const th_
 
 /* --- one_hot --- */
 
-typedef struct one_hot_params {
-  int64_t n;
-  th_dtype dtype;
-} one_hot_params;
-
 static th_status infer_one_hot(th_infer *io, const void *params) {
-  const one_hot_params *p = params;
+  const th__one_hot_params *p = params;
   TH_TRY(want_indices(io, 0));
   if (p->n < 0) return th__fail(TH_EINVAL, "one_hot: %lld classes", (long long)p->n);
   if (!th__dtype_valid(p->dtype))
@@ -357,7 +344,7 @@ static th_status infer_one_hot(th_infer *io, const void *params) {
 }
 
 static th_status one_hot_cpu(const th_kernel_args *k) {
-  const one_hot_params *p = k->params;
+  const th__one_hot_params *p = k->params;
   int64_t *indices, n = th__layout_size(&k->in[0]), item = (int64_t)th_dtype_size(p->dtype);
   TH_TRY(take_indices(k, 0, p->n, &indices));
   char *out = k->out_data[0];
@@ -371,13 +358,13 @@ static const th_op op_one_hot = {
     .in = {1, 0},
     .out = {1, 0},
     .flags = TH_OP_FLAT,
-    .params_size = sizeof(one_hot_params),
+    .params_size = sizeof(th__one_hot_params),
     .infer = infer_one_hot,
     .cpu = one_hot_cpu,
     .test = {0, 1, 0},
 };
 th_array *th_one_hot(const th_array *indices, int64_t n, th_dtype t) {
-  return TH_CALL(&op_one_hot, (&(one_hot_params){n, t}), indices);
+  return TH_CALL(&op_one_hot, (&(th__one_hot_params){n, t}), indices);
 }
 
 TH_FAMILY_TABLE(index);

@@ -5,7 +5,7 @@
 
 static void take_shape(th_layout *out, const th_layout *from) {
   out->ndim = from->ndim;
-  for (int d = 0; d < from->ndim; d++) out->shape[d] = from->shape[d];
+  th__sizes_copy(out->shape, from->shape, from->ndim);
 }
 
 th_status th__infer_same(th_infer *io, const void *params) {
@@ -25,6 +25,9 @@ static th_status check_one_dtype(const th_infer *io) {
 
 th_status th__infer_broadcast(th_infer *io, const void *params) {
   TH_TRY(check_one_dtype(io));
+  int same = 1;
+  while (same < io->n_in && th__layout_same_shape(&io->in[same], &io->in[0])) same++;
+  if (same == io->n_in) return th__infer_same(io, params);
   th_layout shape;
   take_shape(&shape, &io->in[0]);
   for (int i = 1; i < io->n_in; i++) {

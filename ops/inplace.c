@@ -36,6 +36,7 @@ static th_status infer_scalar(th_infer *io, const void *params) { return TH_OK; 
                                 .dtypes = types,                                                   \
                                 .infer = th__infer_inplace,                                        \
                                 .vjp = gradient,                                                   \
+                                .loops = th__binary_##id,                                          \
                                 .cpu = id##_cpu,                                                   \
                                 .test = {low, high, 1e-5}};                                        \
   th_status th_##id##_inplace(th_array *a, const th_array *b) {                                    \
@@ -52,6 +53,7 @@ static th_status infer_scalar(th_infer *io, const void *params) { return TH_OK; 
                                        .params_size = sizeof(double),                              \
                                        .infer = infer_scalar,                                      \
                                        .vjp = scalar_gradient,                                     \
+                                       .loops = th__scalar_##id,                                   \
                                        .cpu = id##_scalar_cpu,                                     \
                                        .test = {low, high, 1e-5}};                                 \
   th_status th_##id##_scalar_inplace(th_array *a, double s) {                                      \

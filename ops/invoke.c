@@ -25,7 +25,7 @@ static th_status forward_after(const th_op *op, const void *params, const th_arr
 
 /* What a thread starts with: whatever the process default is at the time of a call. */
 static const th__interceptor inherit = {forward_before, forward_after};
-static _Thread_local const th__interceptor *current = &inherit;
+static _Thread_local const th__interceptor *current TH__HOT = &inherit;
 
 void th__interceptor_set_default(const th__interceptor *i) {
   th__store(&process_default, i, TH__RELEASE);
@@ -52,9 +52,8 @@ static bool count_fits(th_operands range, int n) {
   return range.max == 0 ? n == range.min : n >= range.min && n <= range.max;
 }
 
-static th_status check_device(const char *who, th_device expected, const th_array *a, int index,
+static th_status wrong_device(const char *who, th_device expected, const th_array *a, int index,
                               bool given) {
-  if (th_device_equal(a->device, expected)) return TH_OK;
   char one[32], two[32];
   th_device_name(a->device, one, sizeof one);
   th_device_name(expected, two, sizeof two);
@@ -66,8 +65,18 @@ static th_status check_device(const char *who, th_device expected, const th_arra
 th_status th__check_devices(const char *who, const th_array *const *in, int n) {
   for (int i = 0; i < n; i++) {
     if (!in[i]) return th__null_input(who, i);
-    TH_TRY(check_device(who, in[0]->device, in[i], i, false));
+    if (!th__device_same(in[0]->device, in[i]->device))
+      return wrong_device(who, in[0]->device, in[i], i, false);
   }
+  return TH_OK;
+}
+
+static th_status check_counts(const th_op *op, int n_in, int n_out) {
+  if (!count_fits(op->in, n_in))
+    return th__fail(TH_EINVAL, "%s: %d arguments given, %d%s expected", op->name, n_in, op->in.min,
+                    op->in.max > op->in.min ? " or more" : "");
+  if (!count_fits(op->out, n_out))
+    return th__fail(TH_EINVAL, "%s: %d results asked for, it has %d", op->name, n_out, op->out.min);
   return TH_OK;
 }
 
@@ -75,17 +84,17 @@ static th_status check_inputs(const th_op *op, const th_device *given, const th_
                               int n_in, int n_out) {
   for (int i = 0; i < n_in; i++)
     if (!in[i]) return th__null_input(op->name, i);
-  if (!count_fits(op->in, n_in))
-    return th__fail(TH_EINVAL, "%s: %d arguments given, %d%s expected", op->name, n_in, op->in.min,
-                    op->in.max > op->in.min ? " or more" : "");
-  if (!count_fits(op->out, n_out))
-    return th__fail(TH_EINVAL, "%s: %d results asked for, it has %d", op->name, n_out, op->out.min);
+  if (n_in != op->in.min || n_out != op->out.min) TH_TRY(check_counts(op, n_in, n_out));
+  if (n_in == 0) return TH_OK;
+  uint32_t accepted = op->dtypes ? op->dtypes : TH_ANY;
+  bool anywhere = op->flags & TH_OP_TRANSFER;
+  th_device expected = given ? *given : in[0]->device;
   for (int i = 0; i < n_in; i++) {
-    if (op->dtypes && !th__dtype_in(in[i]->layout.dtype, op->dtypes))
+    if (!(accepted >> in[i]->layout.dtype & 1))
       return th__fail(TH_EDTYPE, "%s: element type %s of argument %d is not accepted", op->name,
                       th_dtype_name(in[i]->layout.dtype), i);
-    if (!(op->flags & TH_OP_TRANSFER))
-      TH_TRY(check_device(op->name, given ? *given : in[0]->device, in[i], i, given != NULL));
+    if (!th__device_same(in[i]->device, expected) && !anywhere)
+      return wrong_device(op->name, expected, in[i], i, given != NULL);
   }
   return TH_OK;
 }
@@ -99,14 +108,39 @@ static th_status broadcast_inputs(th__op_call *c) {
     if (c->written[i]) shape = &c->in[i];
   for (int i = 0; i < c->n_in && shape; i++) {
     if (th__layout_same_shape(&c->in[i], shape)) continue;
-    th_layout from = c->in[i];
+    th_layout from;
+    th__layout_copy(&from, &c->in[i]);
     TH_TRY(th__layout_broadcast(&from, shape->shape, shape->ndim, &c->in[i], c->op->name));
   }
   return TH_OK;
 }
 
+/* Whether strides are those of a fresh array. */
+static bool packed(const th_layout *l) {
+  int64_t stride = 1;
+  for (int d = l->ndim - 1; d >= 0; d--) {
+    if (l->strides[d] != stride) return false;
+    stride *= l->shape[d] ? l->shape[d] : 1;
+  }
+  return true;
+}
+
+/* The most frequent case: one result, and all inputs of its shape and type without gaps. Nothing is left to check, since they
+ * were when they were made. */
+static bool infer_alike(th__op_call *c) {
+  const th_layout *first = c->in;
+  if (c->op->infer != th__infer_broadcast && c->op->infer != th__infer_same) return false;
+  if (c->n_out != 1 || !packed(first)) return false;
+  for (int i = 1; i < c->n_in; i++)
+    if (c->in[i].dtype != first->dtype || !th__layout_same_shape(&c->in[i], first)) return false;
+  th__layout_copy(c->out, first);
+  c->out->offset = 0;
+  return true;
+}
+
 static th_status infer(th__op_call *c) {
   const th_op *op = c->op;
+  if (infer_alike(c)) return TH_OK;
   th_infer io = {.op = op,
                  .n_in = c->n_in,
                  .n_out = c->n_out,
@@ -116,16 +150,16 @@ static th_status infer(th__op_call *c) {
                  .device = c->device};
   TH_TRY(op->infer(&io, c->params));
   c->workspace = io.workspace;
-  for (int i = 0; i < c->n_in; i++)
-    if (c->written[i] && th__layout_overlaps_itself(&c->in[i]))
+  for (int i = 0; i < c->n_in; i++) {
+    if (!c->written[i]) continue;
+    c->writes = true;
+    if (th__layout_overlaps_itself(&c->in[i]))
       return th__fail(TH_EINVAL,
                       "%s: argument %d is a broadcast view, several of its elements share memory",
                       op->name, i);
-  if (op->flags & TH_OP_VIEW) return TH_OK;
-  for (int j = 0; j < c->n_out; j++) {
-    th_layout wanted = c->out[j];
-    TH_TRY(th__layout_make(&c->out[j], wanted.shape, wanted.ndim, wanted.dtype, op->name));
   }
+  if (op->flags & TH_OP_VIEW) return TH_OK;
+  for (int j = 0; j < c->n_out; j++) TH_TRY(th__layout_finish(&c->out[j], op->name));
   return op->flags & TH_OP_ELEMENTWISE ? broadcast_inputs(c) : TH_OK;
 }
 
@@ -190,24 +224,33 @@ static void discard(th_array **out, int n_out) {
   }
 }
 
+/* Device of the results. An operand that lives on it has it at hand. */
+static th_status open_device(const th__op_call *c, const th_array *const *in,
+                             const th__device_ops **ops, void **state) {
+  const th_storage *s = c->n_in ? in[0]->storage : NULL;
+  if (!s || !th__device_same(s->device, c->device) || s->var.epoch != th__engine_epoch())
+    return th__device_open(c->device, ops, state);
+  *ops = s->ops;
+  *state = s->state;
+  return TH_OK;
+}
+
 static th_status make_outputs(th__op_call *c, const th_array *const *in, th_array **out) {
+  const th__device_ops *ops = NULL;
+  void *state = NULL;
+  bool view = c->op->flags & TH_OP_VIEW;
+  if (c->n_out && !view) TH_TRY(open_device(c, in, &ops, &state));
   for (int j = 0; j < c->n_out; j++) {
-    out[j] = c->op->flags & TH_OP_VIEW ? th__array_view(in[0], &c->out[j])
-                                       : th__array_new(&c->out[j], c->device);
+    out[j] = view ? th__array_view(in[0], &c->out[j])
+                  : th__array_fresh(&c->out[j], c->device, ops, state);
     if (!out[j]) return th_last_status();
   }
   return TH_OK;
 }
 
-static bool writes_any(const th__op_call *c) {
-  for (int i = 0; i < c->n_in; i++)
-    if (c->written[i]) return true;
-  return false;
-}
-
 /* Submits the checked call; consumes it. */
 static th_status submit(th__op_call *c, const th_array *const *in, th_array *const *out) {
-  if (!writes_any(c)) return th__call_submit(c, in, out);
+  if (!c->writes) return th__call_submit(c, in, out);
   int n_in = c->n_in;
   const th_array **operands = th__alloc((size_t)n_in * sizeof *operands);
   th_status status = operands ? TH_OK : TH_ENOMEM;
@@ -228,7 +271,8 @@ static th_status carry_out(th__op_call *c, const th_array *const *in, th_array *
   const th__device_ops *device = th__device_kind_ops(c->device.kind);
   bool nothing = (c->op->flags & TH_OP_VIEW) || !device || (device->caps & TH__CAP_NO_DATA);
   if (!nothing && !(c->op->flags & TH_OP_TRANSFER)) {
-    c->kernel = th__kernel_get(c->op, c->device.kind);
+    bool host = device->caps & TH__CAP_HOST_MEMORY;
+    c->kernel = host ? c->op->cpu : th__kernel_get(c->op, c->device.kind);
     if (!c->kernel) return th__call_fallback(c, in, out);
   }
   th_status status = make_outputs(c, in, out);
@@ -268,7 +312,9 @@ static th_status call(th__op_call *c, const void *params, const th_array *const 
 static th_status invoke(const th_device *given, const th_op *op, const void *params,
                         const th_array *const *in, int n_in, th_array **out, int n_out) {
   for (int j = 0; j < n_out; j++) out[j] = NULL;
-  th_status status = check_inputs(op, given, in, n_in, n_out);
+  th_status status;
+  if (op->loops && !given && th__quick(op, params, in, n_in, out, n_out, &status)) return status;
+  status = check_inputs(op, given, in, n_in, n_out);
   if (status == TH_OK) status = th__engine_ensure();
   th__op_call *c = NULL;
   if (status == TH_OK) {

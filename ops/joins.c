@@ -6,10 +6,7 @@
 #include "engine/base/mem.h"
 #include "ops/op.h"
 #include "ops/runs.h"
-
-typedef struct concat_params {
-  int axis;
-} concat_params;
+#include "ops/params.h"
 
 static th_status shapes_differ(const char *who, const th_layout *first, const th_layout *other,
                                int index) {
@@ -23,7 +20,7 @@ static th_status infer_concat(th_infer *io, const void *params) {
   const th_layout *first = &io->in[0];
   th_layout *out = &io->out[0];
   int axis;
-  TH_TRY(th__axis(((const concat_params *)params)->axis, first->ndim, "concat", &axis));
+  TH_TRY(th__axis(((const th__concat_params *)params)->axis, first->ndim, "concat", &axis));
   TH_TRY(th__infer_same(io, params));
   for (int i = 1; i < io->n_in; i++) {
     const th_layout *in = &io->in[i];
@@ -59,7 +56,7 @@ static void copy_part(int64_t first, int64_t last, void *arg) {
 }
 
 static th_status concat_cpu(const th_kernel_args *k) {
-  int axis = ((const concat_params *)k->params)->axis;
+  int axis = ((const th__concat_params *)k->params)->axis;
   if (axis < 0) axis += k->out[0].ndim;
   int64_t at = 0, item = (int64_t)th_dtype_size(k->out[0].dtype);
   for (int i = 0; i < k->n_in; i++) {
@@ -74,7 +71,7 @@ static th_status concat_cpu(const th_kernel_args *k) {
 
 /* The slices of the gradient, as views. */
 static th_status vjp_concat(const th_vjp *v) {
-  int axis = ((const concat_params *)v->params)->axis;
+  int axis = ((const th__concat_params *)v->params)->axis;
   if (axis < 0) axis += v->out[0].ndim;
   int64_t at = 0;
   for (int i = 0; i < v->n_in; i++) {
@@ -93,7 +90,7 @@ static const th_op op_concat = {
     .name = "concat",
     .in = {1, INT16_MAX},
     .out = {1, 0},
-    .params_size = sizeof(concat_params),
+    .params_size = sizeof(th__concat_params),
     .infer = infer_concat,
     .vjp = vjp_concat,
     .cpu = concat_cpu,
@@ -108,7 +105,7 @@ static th_array *promote_and_join(th_array *const *arrays, int n, th_dtype t, in
   th_scope scope = th__scope_suspend();
   for (int i = 0; i < n; i++)
     in[i] = arrays[i]->layout.dtype == t ? th_retain(arrays[i]) : th_astype(arrays[i], t);
-  th_array *out = th__call(&op_concat, &(concat_params){axis}, in, n);
+  th_array *out = th__call(&op_concat, &(th__concat_params){axis}, in, n);
   for (int i = 0; i < n; i++) th_release((th_array *)in[i]);
   th__free(in);
   return th__scope_resume(scope, out);
@@ -132,7 +129,7 @@ th_array *th_concat(th_array *const *arrays, int n, int axis) {
     mixed = mixed || own != arrays[0]->layout.dtype;
   }
   if (mixed && !missing) return promote_and_join(arrays, n, t, axis);
-  return th__call(&op_concat, &(concat_params){axis}, (const th_array *const *)arrays, n);
+  return th__call(&op_concat, &(th__concat_params){axis}, (const th_array *const *)arrays, n);
 }
 
 th_array *th_stack(th_array *const *arrays, int n, int axis) {

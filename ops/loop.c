@@ -58,7 +58,39 @@ void th__loop_run(th__loop *loop, th_task_context *context) {
     th_parallel_for(context, size, TH__LOOP_GRAIN, run_block, &w);
 }
 
+/* The elements of a result without gaps, when all inputs lie like it: one run covers everything. 0 when they do not. */
+static int64_t one_run(const th_kernel_args *k, const th_layout *result) {
+  int64_t size = 1;
+  for (int d = result->ndim - 1; d >= 0; d--) {
+    if (result->strides[d] != size) return 0;
+    for (int i = 0; i < k->n_in; i++)
+      if (k->in[i].strides[d] != size) return 0;
+    size *= result->shape[d];
+  }
+  return size;
+}
+
+/* The loop over so few elements that arranging a walk would cost more than walking. */
+static void run_small(const th_kernel_args *k, const th_layout *result, char *data, int64_t size,
+                      th__inner inner, const void *user) {
+  char *p[TH__LOOP_OPERANDS];
+  int64_t strides[TH__LOOP_OPERANDS];
+  p[0] = data;
+  strides[0] = th__dtype_size(result->dtype);
+  for (int i = 0; i < k->n_in; i++) {
+    p[1 + i] = k->in_data[i];
+    strides[1 + i] = th__dtype_size(k->in[i].dtype);
+  }
+  inner(p, strides, size, user);
+}
+
 th_status th__loop_kernel(const th_kernel_args *k, th__inner inner, const void *user) {
+  const th_layout *result = k->n_out ? &k->out[0] : &k->in[0];
+  int64_t size = one_run(k, result);
+  if (size > 0 && size <= TH__LOOP_GRAIN) {
+    run_small(k, result, k->n_out ? k->out_data[0] : k->in_data[0], size, inner, user);
+    return TH_OK;
+  }
   th__loop loop = {.n = 1 + k->n_in, .inner = inner, .user = user};
   loop.layout[0] = k->n_out ? k->out[0] : k->in[0];
   loop.data[0] = k->n_out ? k->out_data[0] : k->in_data[0];

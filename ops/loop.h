@@ -13,9 +13,6 @@
 #define TH__LOOP_OPERANDS 4
 #define TH__LOOP_GRAIN    32768 /* elements per parallel block */
 
-/* Computes n elements: p[0] is written, p[1..] are read, strides are in bytes. */
-typedef void (*th__inner)(char *const *p, const int64_t *strides, int64_t n, const void *user);
-
 typedef struct th__loop {
   int n;                               /* operands, the written one first */
   th_layout layout[TH__LOOP_OPERANDS]; /* all of one shape */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/base/error.h"
+#include "engine/base/thread.h"
 #include "ops/blas.h"
 #include "ops/op.h"
 #include "ops/runs.h"
@@ -84,23 +85,35 @@ static bool must_pack(const th_layout *l, bool vector_is_row) {
                        : !readable(l->shape[0], 1, l->strides[0], 1);
 }
 
-/* Tiles of 48 x 64 suit products up to some 64 MFLOP; longer inner sizes want halves, large ones up to 16 big tiles. */
+/* As few tiles as keep all processors of the machine busy, because each tile packs its operands anew: 16 tiles of a product of
+ * 2048 take a tenth longer than 2. Twice as many when halving does not come out even. The machine's processors, not the
+ * workers: settings do not change the bits. */
+static int64_t tiles_wanted(double flops) {
+  int64_t processors = th__thread_processors(), wanted = 2;
+  if ((processors & (processors - 1)) != 0) processors *= 2;
+  while (wanted < processors && flops > 256e6 * (double)wanted) wanted *= 2;
+  return wanted;
+}
+
+/* Tiles of 48 x 64 suit products up to some 64 MFLOP; longer inner sizes and larger products want halves. Beyond 2048 packing
+ * costs nothing to speak of, and more tiles balance better. */
 static void choose_tiles(gemm *g) {
   double flops = 2.0 * (double)g->m * (double)g->n * (double)g->k;
   g->tile_m = g->m;
   g->tile_n = g->n;
   if (flops < 1 << 20 || (g->n_batch >= 8 && flops < 1 << 28)) return;
-  int64_t wanted = 2;
   if (flops < 64e6 && g->k < 512 && g->m > 1 && g->n > 1) {
     g->tile_m = g->m < 48 ? g->m : 48;
     g->tile_n = g->n < 64 ? g->n : 64;
     return;
   }
-  if (flops > 2e9) wanted = flops > 16e9 ? 16 : (int64_t)(flops / 1e9);
-  for (int64_t tiles = 1; tiles < wanted; tiles *= 2) {
-    int64_t *longer = g->tile_m >= g->tile_n ? &g->tile_m : &g->tile_n;
+  int64_t tiles = 1, wanted = tiles_wanted(flops);
+  while (tiles < wanted || g->tile_m > 2048 || g->tile_n > 2048) {
+    bool rows = g->tile_m >= g->tile_n;
+    int64_t *longer = rows ? &g->tile_m : &g->tile_n, unit = rows ? 8 : 16; /* of BLAS kernels */
     *longer = (*longer + 1) / 2;
-    if (*longer > 64) *longer = (*longer + 15) / 16 * 16;
+    if (*longer > 64) *longer = (*longer + unit - 1) / unit * unit;
+    tiles *= 2;
   }
 }
 

@@ -15,9 +15,9 @@ typedef struct th_infer {
   const th_op *op;
   int n_in, n_out;
   const th_layout *in;
-  th_layout *out;    /* zeroed */
+  th_layout *out;    /* dtype, ndim and offset are 0 */
   uint8_t *written;  /* per input: non-zero = changed in place; preset from op->writes */
-  int64_t workspace; /* bytes of scratch the kernel wants */
+  int64_t workspace; /* bytes of scratch that .cpu wants */
   th_device device;
 } th_infer;
 
@@ -30,9 +30,12 @@ typedef struct th_kernel_args {
   void *const *in_data;
   void *const *out_data;
   const void *params;
-  void *workspace;          /* 64-byte aligned, th_infer.workspace bytes, or NULL */
+  void *workspace;          /* 64-byte aligned, th_infer.workspace bytes, or NULL; .cpu only */
   th_task_context *context; /* for th_parallel_for() and th_context_fail() */
 } th_kernel_args;
+
+/* Computes n elements: p[0] is written, p[1..] are read, strides are in bytes. */
+typedef void (*th__inner)(char *const *p, const int64_t *strides, int64_t n, const void *user);
 
 typedef th_status (*th_kernel)(const th_kernel_args *k);
 
@@ -88,7 +91,10 @@ struct th_op {      /* one const record per operator */
   th_status (*vjp)(const th_vjp *v);
   th_cost (*cost)(const th_infer *io,
                   const void *params); /* NULL: bytes moved, one flop per element */
-  th_kernel cpu;                       /* other kinds: th__kernel_set() */
+  /* What .cpu runs, by element type, with params as user, if the result is like the inputs when these are alike: small calls
+   * go straight to it. Or NULL. */
+  const th__inner *loops;
+  th_kernel cpu; /* other kinds: th__kernel_set() */
   /* Releases what params hold; once per call: after the task, or at once if the call fails or makes no task. Or NULL. */
   void (*drop)(void *params);
   struct {

@@ -10,33 +10,7 @@
 #include "ops/op.h"
 #include "ops/random.h"
 #include "ops/runs.h"
-
-/* --- Philox --- */
-
-void th__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
-  uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
-  uint32_t k0 = key[0], k1 = key[1];
-  for (int round = 0; round < 10; round++) {
-    uint64_t p0 = UINT64_C(0xD2511F53) * c0, p1 = UINT64_C(0xCD9E8D57) * c2;
-    uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-    c1 = (uint32_t)p1;
-    c3 = (uint32_t)p0;
-    c0 = n0;
-    c2 = n2;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  out[0] = c0;
-  out[1] = c1;
-  out[2] = c2;
-  out[3] = c3;
-}
-
-static void block_of(uint64_t seed, uint64_t counter, uint32_t out[4]) {
-  uint32_t c[4] = {(uint32_t)counter, (uint32_t)(counter >> 32), 0, 0};
-  uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-  th__philox(c, key, out);
-}
+#include "ops/params.h"
 
 /* --- generators --- */
 
@@ -74,19 +48,11 @@ void th_seed(uint64_t seed) {
 
 typedef enum filling { BITS, UNIFORM, NORMAL } filling;
 
-typedef struct random_params {
-  uint64_t seed, counter;
-  double a, b; /* low, high or mean, sd */
-  int64_t shape[TH_MAX_DIMS];
-  int ndim;
-  th_dtype dtype;
-} random_params;
-
 /* Elements that one block of four words gives. */
 static int64_t per_block(th_dtype t) { return t == TH_F64 ? 2 : 4; }
 
 static th_status infer_random(th_infer *io, const void *params) {
-  const random_params *p = params;
+  const th__random_params *p = params;
   io->out[0].dtype = p->dtype;
   io->out[0].ndim = p->ndim;
   for (int d = 0; d < p->ndim; d++) io->out[0].shape[d] = p->shape[d];
@@ -105,7 +71,7 @@ static double unit(th_dtype t, const uint32_t *words) {
 }
 
 /* Rounding to the type may reach high: then the next value below it is taken. */
-static void put_uniform(const random_params *p, const uint32_t *words, char *to) {
+static void put_uniform(const th__random_params *p, const uint32_t *words, char *to) {
   double value = p->a + unit(p->dtype, words) * (p->b - p->a);
   if (p->dtype == TH_F64) {
     *(double *)to = value < p->b || p->a == p->b ? value : nextafter(p->b, p->a);
@@ -123,7 +89,7 @@ static void put_uniform(const random_params *p, const uint32_t *words, char *to)
 }
 
 /* Box-Muller on pairs of uniforms, the first in (0, 1]. */
-static void put_normals(const random_params *p, const uint32_t *words, int64_t n, char *to) {
+static void put_normals(const th__random_params *p, const uint32_t *words, int64_t n, char *to) {
   int64_t item = (int64_t)th_dtype_size(p->dtype);
   for (int64_t i = 0; i < n; i += 2) {
     double pair[2];
@@ -151,7 +117,7 @@ static void put_normals(const random_params *p, const uint32_t *words, int64_t n
 }
 
 typedef struct fill {
-  const random_params *p;
+  const th__random_params *p;
   filling what;
   char *out;
   int64_t n;
@@ -159,13 +125,13 @@ typedef struct fill {
 
 static void fill_blocks(int64_t first, int64_t last, void *arg) {
   const fill *f = arg;
-  const random_params *p = f->p;
+  const th__random_params *p = f->p;
   int64_t item = (int64_t)th_dtype_size(p->dtype), width = per_block(p->dtype);
   for (int64_t block = first; block < last; block++) {
     int64_t at = block * width, n = f->n - at < width ? f->n - at : width;
     char *to = f->out + at * item;
     uint32_t words[4];
-    block_of(p->seed, p->counter + (uint64_t)block, words);
+    th__philox_block(p->seed, p->counter + (uint64_t)block, words);
     if (f->what == NORMAL) {
       put_normals(p, words, n, to);
       continue;
@@ -192,12 +158,12 @@ static th_status normal_cpu(const th_kernel_args *k) { return fill_cpu(k, NORMAL
 
 /* Fisher-Yates, one task: swap i with one of 0..i, chosen by the upper half of a 64 x 64 bit product. */
 static th_status permutation_cpu(const th_kernel_args *k) {
-  const random_params *p = k->params;
+  const th__random_params *p = k->params;
   int64_t n = p->shape[0], *out = k->out_data[0];
   for (int64_t i = 0; i < n; i++) out[i] = i;
   for (int64_t i = n - 1; i > 0; i--) {
     uint32_t words[4];
-    block_of(p->seed, p->counter + (uint64_t)(i / 2), words);
+    th__philox_block(p->seed, p->counter + (uint64_t)(i / 2), words);
     uint64_t bits = (uint64_t)words[i % 2 * 2] << 32 | words[i % 2 * 2 + 1];
     int64_t j = (int64_t)((unsigned __int128)bits * (uint64_t)(i + 1) >> 64), old = out[i];
     out[i] = out[j];
@@ -211,7 +177,7 @@ static th_status permutation_cpu(const th_kernel_args *k) {
                                 .in = {0, 0},                                                      \
                                 .out = {1, 0},                                                     \
                                 .flags = TH_OP_RANDOM | TH_OP_FLAT,                                \
-                                .params_size = sizeof(random_params),                              \
+                                .params_size = sizeof(th__random_params),                          \
                                 .infer = infer_random,                                             \
                                 .cpu = kernel}
 RANDOM(random_bits, bits_cpu);
@@ -221,7 +187,7 @@ RANDOM(permutation, permutation_cpu);
 
 /* Checks the shape, takes the counters and calls. */
 static th_array *call_random(const th_op *op, th_generator *g, const int64_t *shape, int ndim,
-                             th_device d, random_params *p) {
+                             th_device d, th__random_params *p) {
   th_layout made;
   if (th__engine_ensure() != TH_OK ||
       th__layout_make(&made, shape, ndim, p->dtype, op->name) != TH_OK)
@@ -247,7 +213,7 @@ static bool is_float(const char *who, th_dtype t) {
 }
 
 th_array *th_random_bits(th_generator *g, const int64_t *shape, int ndim, th_device d) {
-  return call_random(&op_random_bits, g, shape, ndim, d, &(random_params){.dtype = TH_U32});
+  return call_random(&op_random_bits, g, shape, ndim, d, &(th__random_params){.dtype = TH_U32});
 }
 
 th_array *th_uniform(th_generator *g, const int64_t *shape, int ndim, double low, double high,
@@ -255,7 +221,7 @@ th_array *th_uniform(th_generator *g, const int64_t *shape, int ndim, double low
   if (!is_float("uniform", t)) return NULL;
   if (!(low <= high) || !isfinite(high - low))
     return th__fail_null(TH_EINVAL, "uniform: [%g, %g) is no range", low, high);
-  random_params p = {.a = low, .b = high, .dtype = t};
+  th__random_params p = {.a = low, .b = high, .dtype = t};
   return call_random(&op_uniform, g, shape, ndim, d, &p);
 }
 
@@ -264,12 +230,12 @@ th_array *th_normal(th_generator *g, const int64_t *shape, int ndim, double mean
   if (!is_float("normal", t)) return NULL;
   if (!isfinite(mean) || !(sd >= 0) || !isfinite(sd))
     return th__fail_null(TH_EINVAL, "normal: mean %g, standard deviation %g", mean, sd);
-  random_params p = {.a = mean, .b = sd, .dtype = t};
+  th__random_params p = {.a = mean, .b = sd, .dtype = t};
   return call_random(&op_normal, g, shape, ndim, d, &p);
 }
 
 th_array *th_permutation(th_generator *g, int64_t n, th_device d) {
-  return call_random(&op_permutation, g, &n, 1, d, &(random_params){.dtype = TH_I64});
+  return call_random(&op_permutation, g, &n, 1, d, &(th__random_params){.dtype = TH_I64});
 }
 
 TH_FAMILY_TABLE(random);

@@ -9,11 +9,7 @@
 #include "engine/base/error.h"
 #include "ops/fold.h"
 #include "ops/op.h"
-
-typedef struct reduce_params {
-  uint32_t axes; /* bit per dimension; 0 = all */
-  bool keep;
-} reduce_params;
+#include "ops/params.h"
 
 enum {
   COLUMNS = 256,    /* outputs side by side in one item */
@@ -23,14 +19,14 @@ enum {
   MANY_OUTPUTS = 16384
 };
 
-static uint32_t axes_of(const reduce_params *p, int ndim) {
+static uint32_t axes_of(const th__reduce_params *p, int ndim) {
   return p->axes != 0 ? p->axes : (1u << ndim) - 1;
 }
 
 /* --- inference --- */
 
 static th_status infer_shape(th_infer *io, const void *params, th_dtype t) {
-  const reduce_params *p = params;
+  const th__reduce_params *p = params;
   const th_layout *in = &io->in[0];
   uint32_t axes = axes_of(p, in->ndim);
   if (axes >> in->ndim != 0)
@@ -370,7 +366,7 @@ static th_status infer_logical(th_infer *io, const void *params) {
 }
 
 static th_array *call(const th_op *op, const th_array *a, const int *axes, int n_axes, bool keep) {
-  reduce_params p = {.keep = keep};
+  th__reduce_params p = {.keep = keep};
   if (a != NULL && th__axes_mask(axes, n_axes, a->layout.ndim, op->name, &p.axes) != TH_OK)
     return NULL;
   return TH_CALL(op, &p, a);
@@ -387,7 +383,7 @@ static th_array *call(const th_op *op, const th_array *a, const int *axes, int n
                                 .saves = saves_,                                                   \
                                 .flags = flags_,                                                   \
                                 .dtypes = dtypes_,                                                 \
-                                .params_size = sizeof(reduce_params),                              \
+                                .params_size = sizeof(th__reduce_params),                          \
                                 .infer = infer_,                                                   \
                                 .vjp = vjp_,                                                       \
                                 .cpu = id##_cpu,                                                   \

@@ -6,6 +6,7 @@
 
 #include "engine/base/atomic.h"
 #include "engine/base/error.h"
+#include "ops/cuda.h"
 
 #define MAX_OPS     1024
 #define INDEX_SLOTS 4096 /* a power of two, sparse */
@@ -41,17 +42,17 @@ static int find_index(const char *name) {
   }
 }
 
-/* Under lock. */
+/* Under lock. A name at index n is that of an addition cut short by a fork, and taken over. */
 static th_status append(const th_op *op) {
-  int n = th__load(&count, TH__RELAXED);
-  if (find_index(op->name) >= 0)
+  int n = th__load(&count, TH__RELAXED), known = find_index(op->name);
+  if (known >= 0 && known < n)
     return th__fail(TH_EBUSY, "op_register: operator '%s' exists already", op->name);
   if (n == MAX_OPS)
     return th__fail(TH_ENOMEM, "op_register: no room for more than %d operators", MAX_OPS);
   table[n] = op;
   uint32_t at = hash_name(op->name);
-  while (th__load(&name_slot[at % INDEX_SLOTS], TH__RELAXED) != 0) at++;
-  th__store(&name_slot[at % INDEX_SLOTS], (uint16_t)(n + 1), TH__RELEASE);
+  while (known < 0 && th__load(&name_slot[at % INDEX_SLOTS], TH__RELAXED) != 0) at++;
+  if (known < 0) th__store(&name_slot[at % INDEX_SLOTS], (uint16_t)(n + 1), TH__RELEASE);
   th__store(&count, n + 1, TH__RELEASE);
   return TH_OK;
 }
@@ -95,6 +96,7 @@ th_kernel th__kernel_get(const th_op *op, int kind) {
   if (device && (device->caps & TH__CAP_HOST_MEMORY)) return op->cpu;
   if (kind < 0 || kind >= TH_KIND_COUNT) return NULL;
   ensure_built();
+  if (kind == TH_CUDA) th__cuda_kernels_ensure();
   int index = find_index(op->name);
   return index < 0 ? NULL : th__load(&kernels[kind][index], TH__ACQUIRE);
 }

@@ -4,11 +4,10 @@
 #include <stdalign.h>
 #include <string.h>
 
+#include "devices/blocks.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
-
-/* Elements up to which a cheap operator may run inside the submitting call. */
-#define INLINE_ELEMENTS 4096
+#include "ops/ticket.h"
 
 /* What kernels get for a storage of no bytes, so that pointer arithmetic stays defined. */
 static alignas(64) char no_data[64];
@@ -21,9 +20,15 @@ th__op_call *th__call_new(const th_op *op, const void *params, const th_array *c
   size_t bytes = head + align16(op->params_size) +
                  n * (sizeof(th_layout) + sizeof(th_storage *) + sizeof(void *)) +
                  2 * n * sizeof(th_var *) + (size_t)n_in;
-  th__op_call *c = th__alloc(bytes);
+  th__op_call *c = th__block_take(bytes);
   if (!c) return NULL;
-  *c = (th__op_call){.op = op, .n_in = n_in, .n_out = n_out};
+  c->op = op;
+  c->block_bytes = bytes;
+  c->n_in = n_in;
+  c->n_out = n_out;
+  c->workspace = 0;
+  c->writes = false;
+  c->staging = NULL;
   c->params = (char *)c + head;
   c->in = (th_layout *)((char *)c->params + align16(op->params_size));
   c->out = c->in + n_in;
@@ -33,35 +38,46 @@ th__op_call *th__call_new(const th_op *op, const void *params, const th_array *c
   c->written = (uint8_t *)(c->vars + 2 * n);
   if (op->params_size) memcpy(c->params, params, op->params_size);
   for (int i = 0; i < n_in; i++) {
-    c->in[i] = in[i]->layout;
+    th__layout_copy(&c->in[i], &in[i]->layout);
     c->written[i] = i < 32 && (op->writes >> i & 1);
   }
-  memset(c->out, 0, (size_t)n_out * sizeof(th_layout));
+  for (int j = 0; j < n_out; j++) {
+    c->out[j].dtype = 0;
+    c->out[j].ndim = 0;
+    c->out[j].offset = 0;
+  }
   return c;
 }
 
-void th__call_drop(void *call) {
-  th__op_call *c = call;
+void th__call_free(th__op_call *c) {
+  if (c->staging) th__free(c->staging);
+  th__block_give(c, c->block_bytes);
+}
+
+void th__call_drop(th__op_call *c) {
   if (c->op->drop) c->op->drop(c->params);
-  th__free(c->staging);
-  th__free(c);
+  th__call_free(c);
 }
 
 /* Memory of everything the call writes (and of what nobody ever wrote), and the addresses of all operands. */
 static th_status take_memory(th__op_call *c, th_task_context *context) {
   for (int i = 0; i < c->n_in + c->n_out; i++) {
     th_storage *s = c->storage[i];
-    const th_layout *layout = i < c->n_in ? &c->in[i] : &c->out[i - c->n_in];
-    TH_TRY(th__storage_ensure(s, context));
+    const th_layout *layout = &c->in[i]; /* those of outputs follow */
     char *data = th__load(&s->data, TH__ACQUIRE);
-    c->data[i] = data ? data + layout->offset * (int64_t)th_dtype_size(layout->dtype) : no_data;
+    if (!data) {
+      TH_TRY(th__storage_ensure(s, i >= c->n_in, context));
+      data = th__load(&s->data, TH__ACQUIRE);
+    }
+    c->data[i] = data ? data + layout->offset * th__dtype_size(layout->dtype) : no_data;
   }
   return TH_OK;
 }
 
 static th_status take_workspace(th__op_call *c, th_task_context *context, void **out) {
   *out = NULL;
-  if (c->workspace == 0) return TH_OK;
+  /* infer counted what the host's kernel wants; kernels of other devices look after themselves. */
+  if (c->workspace == 0 || c->kernel != c->op->cpu) return TH_OK;
   const th__device_ops *device = th__device_kind_ops(c->device.kind);
   th_status status = device->alloc(th__context_device_state(context), c->workspace, out);
   if (status == TH_OK) return TH_OK;
@@ -70,7 +86,8 @@ static th_status take_workspace(th__op_call *c, th_task_context *context, void *
                          (long long)c->workspace);
 }
 
-th_status th__call_run(void *call, th_task_context *context) {
+/* Body of the task. */
+static th_status call_run(void *call, th_task_context *context) {
   th__op_call *c = call;
   TH_TRY(take_memory(c, context));
   if (c->op->flags & TH_OP_TRANSFER) return th__transfer_run(c, context);
@@ -100,41 +117,66 @@ static bool covers(const th_layout *layout, const th_storage *s) {
   return th__layout_bytes(layout) == s->bytes && !th__layout_overlaps_itself(layout);
 }
 
-/* Reads in vars[0..n), writes in vars[n..2n). A written input is also read, so that poison travels through it, unless the
- * call replaces all of its storage. */
-static void list_vars(th__op_call *c, size_t *n_reads, size_t *n_writes) {
-  int n = c->n_in + c->n_out;
-  th_var **reads = c->vars, **writes = c->vars + n;
-  *n_reads = *n_writes = 0;
-  for (int i = 0; i < n; i++) {
-    th_storage *s = c->storage[i];
-    bool written = i >= c->n_in || c->written[i];
-    bool read =
-        i < c->n_in && !(written && (c->op->flags & TH_OP_OVERWRITES) && covers(&c->in[i], s));
-    if (read) reads[(*n_reads)++] = &s->var;
-    if (written) writes[(*n_writes)++] = &s->var;
+/* What the task accesses: reads in vars[0..n), writes in vars[n..2n). A written input is also read, so that poison travels
+ * through it, unless the call replaces all of its storage. Returns how many elements are written. */
+static int64_t list_access(th__op_call *c, const th_array *const *in, th_array *const *out,
+                           th_task *task) {
+  th_var **reads = c->vars, **writes = c->vars + c->n_in + c->n_out;
+  int64_t elements = 0;
+  for (int i = 0; i < c->n_in; i++) {
+    th_storage *s = c->storage[i] = in[i]->storage;
+    bool replaced = false;
+    if (c->written[i]) {
+      replaced = (c->op->flags & TH_OP_OVERWRITES) && covers(&c->in[i], s);
+      elements += th__layout_size(&c->in[i]);
+      writes[task->n_writes++] = &s->var;
+    }
+    if (!replaced) reads[task->n_reads++] = &s->var;
   }
+  for (int j = 0; j < c->n_out; j++) {
+    th_storage *s = c->storage[c->n_in + j] = out[j]->storage;
+    elements += th__layout_size(&c->out[j]);
+    task->bytes += s->bytes;
+    writes[task->n_writes++] = &s->var;
+  }
+  task->reads = reads;
+  task->writes = writes;
+  return elements;
+}
+
+/* --- counting --- */
+
+/* Drop of the task. */
+static void call_done(void *call) {
+  th__op_call *c = call;
+  if (!th__ticket_return(c->ticket))
+    for (int i = 0; i < c->n_in + c->n_out; i++) th__storage_uncount(c->storage[i]);
+  th__call_drop(c);
+}
+
+/* Submits the task and has its storages count it, unless it has ended already. Consumes c. */
+static th_status push_counted(const th_task *task, th__op_call *c, const th_array *const *in,
+                              th_array *const *out) {
+  int n_in = c->n_in, n_out = c->n_out;
+  bool ended;
+  th_status status = th__ticket_push(task, &c->ticket, &ended);
+  if (status != TH_OK) th__call_drop(c);
+  if (status != TH_OK || ended) return status;
+  for (int i = 0; i < n_in; i++) th__storage_count(in[i]->storage);
+  for (int j = 0; j < n_out; j++) th__storage_count_first(out[j]->storage);
+  return TH_OK;
 }
 
 th_status th__call_submit(th__op_call *c, const th_array *const *in, th_array *const *out) {
   th_task task = {.name = c->op->name,
-                  .run = th__call_run,
+                  .run = call_run,
                   .arg = c,
                   .arg_size = sizeof *c,
-                  .drop = th__call_drop,
+                  .drop = call_done,
                   .device = c->device,
                   .flags = TH_TASK_ADOPT};
-  int64_t elements = 0;
-  for (int i = 0; i < c->n_in; i++) {
-    c->storage[i] = in[i]->storage;
-    if (c->written[i]) elements += th__layout_size(&c->in[i]);
-  }
-  for (int j = 0; j < c->n_out; j++) {
-    c->storage[c->n_in + j] = out[j]->storage;
-    task.bytes += out[j]->storage->bytes;
-    elements += th__layout_size(&c->out[j]);
-  }
-  if ((c->op->flags & TH_OP_NONBLOCKING) && elements <= INLINE_ELEMENTS)
+  int64_t elements = list_access(c, in, out, &task);
+  if ((c->op->flags & TH_OP_NONBLOCKING) && elements <= TH__INLINE_ELEMENTS)
     task.flags |= TH_TASK_INLINE;
   if (c->op->flags & TH_OP_TRANSFER) {
     th_device from = in[c->n_in - 1]->device;
@@ -142,10 +184,5 @@ th_status th__call_submit(th__op_call *c, const th_array *const *in, th_array *c
     if (!th_device_equal(from, c->device))
       task.flags |= th_device_equal(task.device, from) ? TH_TASK_COPY_OUT : TH_TASK_COPY_IN;
   }
-  list_vars(c, &task.n_reads, &task.n_writes);
-  task.reads = c->vars;
-  task.writes = c->vars + c->n_in + c->n_out;
-  th_status status = th_push(&task);
-  if (status != TH_OK) th__call_drop(c);
-  return status;
+  return push_counted(&task, c, in, out);
 }

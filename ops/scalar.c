@@ -28,7 +28,8 @@
   FLOATS(MAP, id, floats)                                                                          \
   const th__inner th__scalar_##id[TH_DTYPE_COUNT] = {FLOAT_ENTRIES(id)};
 #define TH_BINARY_ONLY(id, lo, hi, gradient, floats)
-#define TH_SLOPES(id, dx, dy)
+#define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)
+#define TH_STEPS(id, dx, dy)
 #include "ops/binary.def"
 #undef TH_BINARY
 #undef TH_BINARY_FLOAT
@@ -106,6 +107,7 @@ static th_status vjp_minimum(const th_vjp *v) {
                                 .params_size = sizeof(double),                                     \
                                 .infer = th__infer_same,                                           \
                                 .vjp = gradient,                                                   \
+                                .loops = th__scalar_##id,                                          \
                                 .cpu = id##_cpu,                                                   \
                                 .test = {lo_, hi_, 1e-5}};
 

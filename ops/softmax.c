@@ -6,6 +6,7 @@
 #include "engine/base/error.h"
 #include "ops/fold.h"
 #include "ops/op.h"
+#include "ops/params.h"
 
 enum {
   PIECE = 1024,        /* elements of a line worked on at a time */
@@ -123,13 +124,9 @@ LINES(f64, double, TH__F64, log)
 
 /* --- softmax, log_softmax --- */
 
-typedef struct softmax_params {
-  int axis;
-} softmax_params;
-
 static th_status infer_softmax(th_infer *io, const void *params) {
   int axis;
-  TH_TRY(th__axis(((const softmax_params *)params)->axis, io->in[0].ndim, io->op->name, &axis));
+  TH_TRY(th__axis(((const th__softmax_params *)params)->axis, io->in[0].ndim, io->op->name, &axis));
   return th__infer_same(io, params);
 }
 
@@ -195,7 +192,7 @@ static void softmax_lines(int64_t first, int64_t last, void *arg) {
 }
 
 static th_status softmax(const th_kernel_args *k, bool log) {
-  int axis = ((const softmax_params *)k->params)->axis;
+  int axis = ((const th__softmax_params *)k->params)->axis;
   if (axis < 0) axis += k->in[0].ndim;
   run r = {.k = k, .n = k->in[0].shape[axis], .log = log};
   r.in = th__layout_part(&k->in[0], axis, 1, false);
@@ -218,7 +215,7 @@ static th_status give(const th_vjp *v, th_scope scope, th_array *result) {
 
 /* y g - y sum(y g) */
 static th_status vjp_softmax(const th_vjp *v) {
-  int axis = ((const softmax_params *)v->params)->axis;
+  int axis = ((const th__softmax_params *)v->params)->axis;
   th_scope scope = th_scope_begin();
   th_array *y = v->outputs[0], *yg = th_multiply(y, v->gradients[0]);
   th_array *sum = th_sum(yg, &axis, 1, true);
@@ -227,7 +224,7 @@ static th_status vjp_softmax(const th_vjp *v) {
 
 /* g - e^y sum(g) */
 static th_status vjp_log_softmax(const th_vjp *v) {
-  int axis = ((const softmax_params *)v->params)->axis;
+  int axis = ((const th__softmax_params *)v->params)->axis;
   th_scope scope = th_scope_begin();
   th_array *sum = th_sum(v->gradients[0], &axis, 1, true);
   th_array *spread = th_multiply(th_exp(v->outputs[0]), sum);
@@ -240,14 +237,14 @@ static const th_op op_softmax = {
     .out = {1, 0},
     .saves = TH_SAVE_OUT(0),
     .dtypes = TH_FLOATS,
-    .params_size = sizeof(softmax_params),
+    .params_size = sizeof(th__softmax_params),
     .infer = infer_softmax,
     .vjp = vjp_softmax,
     .cpu = softmax_cpu,
     .test = {-3, 3, 1e-4},
 };
 th_array *th_softmax(const th_array *a, int axis) {
-  return TH_CALL(&op_softmax, &(softmax_params){axis}, a);
+  return TH_CALL(&op_softmax, &(th__softmax_params){axis}, a);
 }
 
 static const th_op op_log_softmax = {
@@ -256,14 +253,14 @@ static const th_op op_log_softmax = {
     .out = {1, 0},
     .saves = TH_SAVE_OUT(0),
     .dtypes = TH_FLOATS,
-    .params_size = sizeof(softmax_params),
+    .params_size = sizeof(th__softmax_params),
     .infer = infer_softmax,
     .vjp = vjp_log_softmax,
     .cpu = log_softmax_cpu,
     .test = {-3, 3, 1e-4},
 };
 th_array *th_log_softmax(const th_array *a, int axis) {
-  return TH_CALL(&op_log_softmax, &(softmax_params){axis}, a);
+  return TH_CALL(&op_log_softmax, &(th__softmax_params){axis}, a);
 }
 
 /* --- cross_entropy --- */

@@ -1,5 +1,6 @@
-/* Owns moving elements between devices: straight when the host reaches both memories, else through a host copy. A transfer
- * runs on the device whose memory the host cannot reach, so that the copy is ordered on that device's lane. */
+/* Owns moving elements between devices: straight when the host reaches both memories or they reach each other, else through a host
+ * copy. A transfer runs on the device whose memory the host cannot reach, so that the copy is ordered on that device's lane; between
+ * two such on the destination. */
 #include "ops/call.h"
 
 #include <string.h>
@@ -42,6 +43,14 @@ static th_status take_staging(th__op_call *c, int64_t bytes, th_task_context *co
                                       c->op->name, (long long)bytes);
 }
 
+/* A copy that the body looks at. */
+static th_status copy_out_now(const th__device_ops *device, th_task_context *context, void *host,
+                              const void *block, int64_t bytes) {
+  void *state = th__context_device_state(context), *lane = th__context_lane(context);
+  TH_TRY(device->copy_out(state, lane, host, block, bytes));
+  return device->copy_wait != NULL ? device->copy_wait(state, lane) : TH_OK;
+}
+
 static th_status copy_out(th__op_call *c, const th__device_ops *device, const side *from,
                           const side *to, th_task_context *context) {
   int64_t begin, bytes;
@@ -50,7 +59,7 @@ static th_status copy_out(th__op_call *c, const th__device_ops *device, const si
   if (th__layout_contiguous(&from->layout) && th__layout_contiguous(&to->layout))
     return device->copy_out(state, lane, to->element, from->element, bytes);
   TH_TRY(take_staging(c, bytes, context));
-  TH_TRY(device->copy_out(state, lane, c->staging, from->element + begin, bytes));
+  TH_TRY(copy_out_now(device, context, c->staging, from->element + begin, bytes));
   th__copy_elements(&from->layout, (char *)c->staging - begin, &to->layout, to->element);
   return TH_OK;
 }
@@ -65,9 +74,24 @@ static th_status copy_in(th__op_call *c, const th__device_ops *device, const sid
     return device->copy_in(state, lane, to->element, from->element, bytes);
   TH_TRY(take_staging(c, bytes, context));
   if (bytes != th__layout_bytes(&to->layout))
-    TH_TRY(device->copy_out(state, lane, c->staging, to->element + begin, bytes));
+    TH_TRY(copy_out_now(device, context, c->staging, to->element + begin, bytes));
   th__copy_elements(&from->layout, from->element, &to->layout, (char *)c->staging - begin);
   return device->copy_in(state, lane, to->element + begin, c->staging, bytes);
+}
+
+bool th__transfer_straight(th_device from, th_device to) {
+  const th__device_ops *ops, *from_ops;
+  void *state, *from_state;
+  return from.kind == to.kind && th__device_open(to, &ops, &state) == TH_OK && ops->peer != NULL &&
+         th__device_open(from, &from_ops, &from_state) == TH_OK && ops->peer(state, from_state);
+}
+
+/* Between two devices that reach each other; the source has no gaps, see th_copy_to(). */
+static th_status copy_peer(th__op_call *c, const th__device_ops *device, const side *from,
+                           const side *to, th_task_context *context) {
+  return device->copy_peer(th__context_device_state(context), th__context_lane(context),
+                           to->element, c->storage[c->n_in - 1]->state, from->element,
+                           th__layout_bytes(&to->layout));
 }
 
 th_status th__transfer_run(th__op_call *c, th_task_context *context) {
@@ -83,6 +107,7 @@ th_status th__transfer_run(th__op_call *c, th_task_context *context) {
     return TH_OK;
   }
   const th__device_ops *device = th__device_kind_ops(th_context_device(context).kind);
+  if (!reads && !writes) return copy_peer(c, device, &from, &to, context);
   return writes ? copy_out(c, device, &from, &to, context)
                 : copy_in(c, device, &from, &to, context);
 }

@@ -5,16 +5,7 @@
 #include <tgmath.h>
 
 #include "engine/base/error.h"
-
-/* --- constants and formulas of the rows, in the type computed with --- */
-
-#define TWO_BY_SQRT_PI ((T)1.1283791670955126)
-#define BY_LN_2        ((T)1.4426950408889634)
-#define BY_LN_10       ((T)0.4342944819032518)
-/* In two halves, because e^-x overflows long before the result leaves the range. */
-#define SIGMOID(x)    (((x) > 0 ? 1 : exp(x)) / (1 + exp(-fabs(x))))
-#define NORMAL_CDF(x) ((T)0.5 * (1 + erf((x) * (T)0.7071067811865476)))
-#define NORMAL_PDF(x) ((T)0.3989422804014327 * exp((x) * (x) * (T)-0.5))
+#include "ops/unary_math.h"
 
 /* --- inner loops --- */
 
@@ -71,6 +62,7 @@ static th_status vjp_row(const th_vjp *v, const th_op *slope) {
                                      .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,               \
                                      .dtypes = TH_FLOATS,                                          \
                                      .infer = th__infer_broadcast,                                 \
+                                     .loops = id##_bend_loops,                                     \
                                      .cpu = id##_bend_cpu,                                         \
                                      .test = {lo_, hi_, 1e-5}};                                    \
   static const th_op id##_slope_op;                                                                \
@@ -85,6 +77,7 @@ static th_status vjp_row(const th_vjp *v, const th_op *slope) {
                                       .dtypes = TH_FLOATS,                                         \
                                       .infer = th__infer_broadcast,                                \
                                       .vjp = vjp_##id##_slope,                                     \
+                                      .loops = id##_slope_loops,                                   \
                                       .cpu = id##_slope_cpu,                                       \
                                       .test = {lo_, hi_, 1e-5}};                                   \
   static th_status vjp_##id(const th_vjp *args) { return vjp_row(args, &id##_slope_op); }
@@ -97,7 +90,7 @@ static th_status infer_bool(th_infer *io, const void *params) {
   return TH_OK;
 }
 
-#define RECORD(id, lo_, hi_, types, inference, gradient, saved, flag)                              \
+#define RECORD(id, lo_, hi_, types, inference, gradient, saved, flag, small)                       \
   static const th_op id##_op = {.name = #id,                                                       \
                                 .in = {1},                                                         \
                                 .out = {1},                                                        \
@@ -106,6 +99,7 @@ static th_status infer_bool(th_infer *io, const void *params) {
                                 .dtypes = types,                                                   \
                                 .infer = inference,                                                \
                                 .vjp = gradient,                                                   \
+                                .loops = small,                                                    \
                                 .cpu = id##_cpu,                                                   \
                                 .test = {lo_, hi_, 1e-5}};
 #define PUBLIC(id)                                                                                 \
@@ -115,7 +109,7 @@ static th_status infer_bool(th_infer *io, const void *params) {
   SLOPE_OPS(id, v, lo, hi, slope, bend)                                                            \
   FLOATS(MAP, id, floats)                                                                          \
   FLOAT_KERNEL(id)                                                                                 \
-  RECORD(id, lo, hi, TH_FLOATS, th__infer_same, vjp_##id, SAVE_##v, 0)                             \
+  RECORD(id, lo, hi, TH_FLOATS, th__infer_same, vjp_##id, SAVE_##v, 0, id##_loops)                 \
   PUBLIC(id)
 #define NUMBER_LOOPS(id, floats, signed_ints, unsigned_ints)                                       \
   FLOATS(MAP, id, floats)                                                                          \
@@ -125,10 +119,10 @@ static th_status infer_bool(th_infer *io, const void *params) {
 #define TH_UNARY_NUMBER(id, v, lo, hi, floats, slope, bend, signed_ints, unsigned_ints)            \
   SLOPE_OPS(id, v, lo, hi, slope, bend)                                                            \
   NUMBER_LOOPS(id, floats, signed_ints, unsigned_ints)                                             \
-  RECORD(id, lo, hi, TH_NUMBERS, th__infer_same, vjp_##id, SAVE_##v, 0)
+  RECORD(id, lo, hi, TH_NUMBERS, th__infer_same, vjp_##id, SAVE_##v, 0, id##_loops)
 #define TH_UNARY_STEP(id, lo, hi, floats, signed_ints, unsigned_ints)                              \
   NUMBER_LOOPS(id, floats, signed_ints, unsigned_ints)                                             \
-  RECORD(id, lo, hi, TH_NUMBERS, th__infer_same, NULL, 0, TH_OP_FLAT)                              \
+  RECORD(id, lo, hi, TH_NUMBERS, th__infer_same, NULL, 0, TH_OP_FLAT, id##_loops)                  \
   PUBLIC(id)
 #define TH_UNARY_TEST(id, floats, others)                                                          \
   FLOATS(TEST, id, floats)                                                                         \
@@ -137,7 +131,7 @@ static th_status infer_bool(th_infer *io, const void *params) {
   static const th__inner id##_loops[TH_DTYPE_COUNT] = {FLOATS(ENTRY, id) INTS(ENTRY, id)           \
                                                            ENTRY(b8, BOOL, id)};                   \
   KERNEL(id)                                                                                       \
-  RECORD(id, -2, 2, TH_ANY, infer_bool, NULL, 0, TH_OP_FLAT)                                       \
+  RECORD(id, -2, 2, TH_ANY, infer_bool, NULL, 0, TH_OP_FLAT, NULL)                                 \
   PUBLIC(id)
 #include "ops/unary.def"
 #undef TH_UNARY
@@ -161,7 +155,8 @@ INTS(MAP, bitwise_invert, (T) ~(W)x)
 static const th__inner bitwise_invert_loops[TH_DTYPE_COUNT] = {INTS(ENTRY, bitwise_invert)
                                                                    ENTRY(b8, BOOL, bitwise_invert)};
 KERNEL(bitwise_invert)
-RECORD(bitwise_invert, 0, 1, TH_BOOLS | TH_INTS, th__infer_same, NULL, 0, TH_OP_FLAT)
+RECORD(bitwise_invert, 0, 1, TH_BOOLS | TH_INTS, th__infer_same, NULL, 0, TH_OP_FLAT,
+       bitwise_invert_loops)
 PUBLIC(bitwise_invert)
 
 #define SLOPES(id)                                                    &id##_op, &id##_slope_op, &id##_bend_op,

@@ -6,18 +6,12 @@
 #include "engine/base/mem.h"
 #include "ops/op.h"
 #include "ops/runs.h"
-
-/* Inputs: n parameters, n gradients, and with momentum n velocities. */
-typedef struct sgd_params {
-  double lr, momentum, weight_decay;
-  int n;
-  bool nesterov;
-} sgd_params;
+#include "ops/params.h"
 
 enum { PIECE = 1024 }; /* elements worked on at a time */
 
 static th_status infer_sgd(th_infer *io, const void *params) {
-  const sgd_params *p = params;
+  const th__sgd_params *p = params;
   for (int i = 0; i < p->n; i++) {
     const th_layout *own = &io->in[i];
     if (!th__dtype_in(own->dtype, TH_FLOATS))
@@ -43,8 +37,8 @@ static th_status infer_sgd(th_infer *io, const void *params) {
 
 /* The step on n elements as they are computed with; v is NULL without momentum. */
 #define STEP(id, T)                                                                                \
-  TH__WIDE static void step_##id(const sgd_params *s, int64_t n, void *params, const void *grads,  \
-                                 void *velocities) {                                               \
+  TH__WIDE static void step_##id(const th__sgd_params *s, int64_t n, void *params,                 \
+                                 const void *grads, void *velocities) {                            \
     const T lr = (T)s->lr, momentum = (T)s->momentum, decay = (T)s->weight_decay;                  \
     T *restrict p = params, *restrict v = velocities;                                              \
     const T *restrict g = grads;                                                                   \
@@ -75,7 +69,7 @@ typedef struct step {
 /* Elements [first, last) of parameter `index`: gathered, stepped, scattered back. */
 static void step_range(int64_t first, int64_t last, void *arg) {
   const step *s = arg;
-  const sgd_params *p = s->k->params;
+  const th__sgd_params *p = s->k->params;
   int n_operands = s->k->n_in > 2 * p->n ? 3 : 2;
   const th_layout *layouts[3];
   char *data[3];
@@ -104,7 +98,7 @@ static void step_range(int64_t first, int64_t last, void *arg) {
 }
 
 static th_status sgd_cpu(const th_kernel_args *k) {
-  const sgd_params *p = k->params;
+  const th__sgd_params *p = k->params;
   for (int i = 0; i < p->n; i++) {
     step s = {.k = k, .index = i};
     th_parallel_for(k->context, th__layout_size(&k->in[i]), th__grain(2), step_range, &s);
@@ -117,7 +111,7 @@ static const th_op op_sgd_step = {
     .in = {2, INT16_MAX},
     .out = {0, 0},
     .flags = TH_OP_FLAT,
-    .params_size = sizeof(sgd_params),
+    .params_size = sizeof(th__sgd_params),
     .infer = infer_sgd,
     .cpu = sgd_cpu,
     .test = {-1, 1, 0},
@@ -136,7 +130,7 @@ th_status th_sgd_step(th_array *const *params, th_array *const *gradients,
   if (in == NULL) return TH_ENOMEM;
   for (int j = 0; j < groups; j++)
     for (int i = 0; i < n; i++) in[j * n + i] = lists[j][i];
-  sgd_params p = {lr, momentum, weight_decay, n, nesterov};
+  th__sgd_params p = {lr, momentum, weight_decay, n, nesterov};
   th_status status = th__invoke(&op_sgd_step, &p, in, groups * n, NULL, 0);
   th__free(in);
   return status;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/base/error.h"
+#include "ops/params.h"
 
 #define VIEW_OP(id, bytes)                                                                         \
   static const th_op id##_op = {.name = #id,                                                       \
@@ -28,25 +29,12 @@ static th_status vjp_reshaped(const th_vjp *v) {
 
 /* --- slice --- */
 
-#define SPEC_BYTES 240
-
-typedef struct slice_params {
-  char spec[SPEC_BYTES];
-} slice_params;
-
-/* unslice only: the shape to put the slice into. */
-typedef struct unslice_params {
-  slice_params slice;
-  int ndim;
-  int64_t shape[TH_MAX_DIMS];
-} unslice_params;
-
 static th_status infer_slice(th_infer *io, const void *params) {
-  return th__view_slice(&io->in[0], ((const slice_params *)params)->spec, &io->out[0]);
+  return th__view_slice(&io->in[0], ((const th__slice_params *)params)->spec, &io->out[0]);
 }
 
 /* Zeros of the full shape with the input in the place of the slice: the gradient of slice. */
-static th_status unslice_layouts(const unslice_params *p, th_dtype t, th_layout *full,
+static th_status unslice_layouts(const th__unslice_params *p, th_dtype t, th_layout *full,
                                  th_layout *window) {
   TH_TRY(th__layout_make(full, p->shape, p->ndim, t, "unslice"));
   return th__view_slice(full, p->slice.spec, window);
@@ -72,7 +60,7 @@ static th_status unslice_cpu(const th_kernel_args *k) {
 }
 
 static th_status vjp_unslice(const th_vjp *v) {
-  return give(v, th_slice(v->gradients[0], ((const unslice_params *)v->params)->slice.spec));
+  return give(v, th_slice(v->gradients[0], ((const th__unslice_params *)v->params)->slice.spec));
 }
 
 static const th_op unslice_op = {.name = "unslice",
@@ -80,25 +68,25 @@ static const th_op unslice_op = {.name = "unslice",
                                  .out = {1},
                                  .flags = TH_OP_NONBLOCKING,
                                  .dtypes = TH_ANY,
-                                 .params_size = sizeof(unslice_params),
+                                 .params_size = sizeof(th__unslice_params),
                                  .infer = infer_unslice,
                                  .vjp = vjp_unslice,
                                  .cpu = unslice_cpu,
                                  .test = {-3, 3, 1e-5}};
 
 static th_status vjp_slice(const th_vjp *v) {
-  unslice_params p = {*(const slice_params *)v->params, v->in[0].ndim, {0}};
+  th__unslice_params p = {*(const th__slice_params *)v->params, v->in[0].ndim, {0}};
   for (int d = 0; d < p.ndim; d++) p.shape[d] = v->in[0].shape[d];
   return give(v, TH_CALL(&unslice_op, &p, v->gradients[0]));
 }
 
-VIEW_OP(slice, sizeof(slice_params));
+VIEW_OP(slice, sizeof(th__slice_params));
 
 th_array *th_slice(th_array *a, const char *spec) {
-  slice_params p = {{0}};
+  th__slice_params p = {{0}};
   if (!spec) return th__fail_null(TH_EINVAL, "slice: no text");
   if (strlen(spec) >= sizeof p.spec)
-    return th__fail_null(TH_EINVAL, "slice: text of more than %d characters", SPEC_BYTES - 1);
+    return th__fail_null(TH_EINVAL, "slice: text of more than %d characters", TH__SPEC_BYTES - 1);
   strcpy(p.spec, spec);
   return TH_CALL(&slice_op, &p, a);
 }

@@ -2,6 +2,7 @@
 #include "ops/elementwise.h"
 
 #include "engine/base/error.h"
+#include "ops/params.h"
 
 /* --- where --- */
 
@@ -103,12 +104,8 @@ th_array *th_where(const th_array *condition, const th_array *a, const th_array 
 
 /* --- clip --- */
 
-typedef struct clip_params {
-  double lo, hi;
-} clip_params;
-
 #define BOUNDS(t, NAME)                                                                            \
-  const clip_params *bounds = user;                                                                \
+  const th__clip_params *bounds = user;                                                            \
   th__s_##t cell;                                                                                  \
   th__dtype_set(TH_##NAME, &cell, bounds->lo);                                                     \
   const th__c_##t lo = th__get_##t(&cell);                                                         \
@@ -129,7 +126,7 @@ static th_status clip_cpu(const th_kernel_args *k) {
 
 /* g inside the bounds, bounds included. */
 static th_status vjp_clip(const th_vjp *v) {
-  const clip_params *p = v->params;
+  const th__clip_params *p = v->params;
   th_array *above = th_greater_equal_scalar(v->inputs[0], p->lo);
   th_array *below = th_less_equal_scalar(v->inputs[0], p->hi);
   th_array *inside = th_logical_and(above, below);
@@ -146,14 +143,15 @@ static const th_op clip_op = {.name = "clip",
                               .saves = TH_SAVE_IN(0),
                               .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,
                               .dtypes = TH_NUMBERS,
-                              .params_size = sizeof(clip_params),
+                              .params_size = sizeof(th__clip_params),
                               .infer = th__infer_same,
                               .vjp = vjp_clip,
+                              .loops = clip_loops,
                               .cpu = clip_cpu,
                               .test = {-3, 3, 1e-5}};
 
 th_array *th_clip(const th_array *a, double lo, double hi) {
-  clip_params p = {lo, hi};
+  th__clip_params p = {lo, hi};
   return TH_CALL(&clip_op, &p, a);
 }
 

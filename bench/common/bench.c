@@ -1,6 +1,9 @@
 /* Owns the benchmarks' shared parts. */
 #include "common/bench.h"
 
+#include <errno.h>
+#include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -53,6 +56,48 @@ bench_summary bench_summarize(double *samples, int n) {
   return (bench_summary){.median = median, .min = samples[0], .max = samples[n - 1]};
 }
 
+int bench_cores(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return (int)sysconf(_SC_NPROCESSORS_ONLN);
+  return CPU_COUNT(&set);
+}
+
+void bench_spin(long iterations) {
+  uint64_t x = 1;
+  for (long i = 0; i < iterations; i++) {
+    x = x * UINT64_C(6364136223846793005) + 1;
+    __asm__ volatile("" : "+r"(x));
+  }
+}
+
+double bench_spin_ns(void) {
+  enum { ITERATIONS = 1000000, TRIES = 15 };
+  double best = 1;
+  for (int i = 0; i < TRIES; i++) {
+    double start = bench_seconds();
+    bench_spin(ITERATIONS);
+    double seconds = bench_seconds() - start;
+    if (seconds < best) best = seconds;
+  }
+  return best * 1e9 / ITERATIONS;
+}
+
+/* Everything the child writes, up to bytes, then its end. */
+static bool collect(pid_t child, const int ends[2], void *result, size_t bytes) {
+  close(ends[1]);
+  size_t got = 0;
+  while (child > 0 && got < bytes) {
+    ssize_t n = read(ends[0], (char *)result + got, bytes - got);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    got += (size_t)n;
+  }
+  close(ends[0]);
+  int status = 1;
+  if (child > 0) waitpid(child, &status, 0);
+  return got == bytes && status == 0;
+}
+
 bool bench_in_child(void (*fn)(const void *arg, void *result), const void *arg, void *result,
                     size_t bytes) {
   int ends[2];
@@ -64,10 +109,19 @@ bool bench_in_child(void (*fn)(const void *arg, void *result), const void *arg, 
     fn(arg, result);
     _exit(write(ends[1], result, bytes) == (ssize_t)bytes ? 0 : 1);
   }
-  close(ends[1]);
-  bool ok = child > 0 && read(ends[0], result, bytes) == (ssize_t)bytes;
-  close(ends[0]);
-  int status = 1;
-  if (child > 0) waitpid(child, &status, 0);
-  return ok && status == 0;
+  return collect(child, ends, result, bytes);
+}
+
+bool bench_in_program(char *const argv[], void *result, size_t bytes) {
+  int ends[2];
+  if (pipe(ends) != 0) return false;
+  fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) {
+    if (ends[1] != BENCH_RESULT_FD) dup2(ends[1], BENCH_RESULT_FD);
+    if (ends[0] != BENCH_RESULT_FD) close(ends[0]);
+    execv(argv[0], argv);
+    _exit(127);
+  }
+  return collect(child, ends, result, bytes);
 }

@@ -1,11 +1,23 @@
-/* What the benchmarks share: a clock, the share of the machine that other processes took, medians, child processes. */
+/* What the benchmarks share: a clock, a calibrated spin, the share of the machine that other processes took, medians,
+ * child processes. */
 #ifndef THRUM_BENCH_COMMON_BENCH_H
 #define THRUM_BENCH_COMMON_BENCH_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 double bench_seconds(void); /* a clock that only goes forward */
+
+int bench_cores(void); /* cores this process may use */
+
+/* Keeps the calling thread busy without memory: a chain of dependent multiplications, so its time does not depend on what
+ * the core does besides. */
+void bench_spin(long iterations);
+double bench_spin_ns(void); /* ns per iteration, measured now: about 20 ms */
 
 /* CPU time of the machine and of this process since boot, in seconds. */
 typedef struct bench_load {
@@ -27,5 +39,12 @@ bench_summary bench_summarize(double *samples, int n);
  * result back. False when the child failed. Call it before this process starts any thread. */
 bool bench_in_child(void (*fn)(const void *arg, void *result), const void *arg, void *result,
                     size_t bytes);
+/* As bench_in_child() for another program: argv[0] is its path; it must write bytes of result to descriptor
+ * BENCH_RESULT_FD and exit with 0. */
+enum { BENCH_RESULT_FD = 3 };
+bool bench_in_program(char *const argv[], void *result, size_t bytes);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -88,6 +88,19 @@ data_set data_open(const char *directory, int size, uint64_t seed) {
   demo_die("--data: no optdigits.tra and no t10k-images-idx3-ubyte.gz in '%s'", directory);
 }
 
+static void move(th_array **a, th_device device) {
+  th_array *there = DEMO_MAKE(th_copy_to(*a, device));
+  th_release(*a);
+  *a = there;
+}
+
+void data_move(data_set *set, th_device device) {
+  move(&set->train_images, device);
+  move(&set->train_labels, device);
+  move(&set->test_images, device);
+  move(&set->test_labels, device);
+}
+
 void data_close(data_set *set) {
   th_release(set->train_images);
   th_release(set->train_labels);

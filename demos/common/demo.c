@@ -42,6 +42,15 @@ double demo_item(const th_array *a) {
   return value;
 }
 
+th_device demo_device(const char *name) {
+  th_device device;
+  if (th_device_parse(name, &device) != TH_OK) demo_die("--device: %s", th_last_error());
+  th_array *a = th_zeros(TH_SCALAR, TH_F32, device);
+  if (!a) demo_die("--device: %s", th_last_error());
+  th_release(a);
+  return device;
+}
+
 void demo_check(bool ok, const char *format, ...) {
   va_list args;
   va_start(args, format);

@@ -32,6 +32,9 @@ double demo_item(const th_array *a);
 /* Prints a message to the standard error and exits with 1. */
 _Noreturn void demo_die(const char *format, ...) TH_PRINTF(1, 2);
 
+/* The device that a --device option names, or a message why it cannot be used and exit with 1. Starts the engine. */
+th_device demo_device(const char *name);
+
 /* Prints "  ok    text" or "  FAIL  text" and remembers failures. */
 void demo_check(bool ok, const char *format, ...) TH_PRINTF(2, 3);
 /* |value - wanted| <= tolerance, as a check that prints both. */

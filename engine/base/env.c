@@ -31,10 +31,25 @@ static bool parse_engine(const char *text, void *out) {
   return th__env_engine_known(text);
 }
 
+/* "4", "pin" or "4,pin". */
 static bool parse_workers(const char *text, void *out) {
+  th__env *env = out;
+  char digits[8] = "";
+  size_t length = strcspn(text, ",");
+  env->pin = strcmp(text, "pin") == 0 || strcmp(text + length, ",pin") == 0;
+  if (strcmp(text, "pin") == 0) return true;
   uint64_t n;
-  if (!parse_digits(text, &n) || n > TH__ENV_MAX_WORKERS) return false;
-  *(int *)out = n == 0 ? TH_NO_WORKERS : (int)n;
+  if (length >= sizeof digits || (text[length] != 0 && !env->pin)) return false;
+  memcpy(digits, text, length);
+  if (!parse_digits(digits, &n) || n > TH__ENV_MAX_WORKERS) return false;
+  env->workers = n == 0 ? TH_NO_WORKERS : (int)n;
+  return true;
+}
+
+static bool parse_ms(const char *text, void *out) {
+  uint64_t n;
+  if (!parse_digits(text, &n) || n > TH__ENV_MAX_MS) return false;
+  *(int *)out = (int)n;
   return true;
 }
 
@@ -78,12 +93,15 @@ static const struct {
 } table[] = {
     {"TH_ENGINE", parse_engine, offsetof(th__env, engine),
      "threads, serial, shuffle:SEED or shuffle-threads:SEED"},
-    {"TH_WORKERS", parse_workers, offsetof(th__env, workers), "a number from 0 to 256"},
+    {"TH_WORKERS", parse_workers, 0, "a number from 0 to 256, pin, or a number and ,pin"},
     {"TH_MEMORY_LIMIT", parse_bytes, offsetof(th__env, memory_limit),
      "a number of bytes above 0, which may end in k, m or g"},
     {"TH_PROFILE", parse_path, offsetof(th__env, profile), "a path"},
     {"TH_STRICT_DEVICE", parse_flag, offsetof(th__env, strict_device), "0 or 1"},
+    {"TH_WATCHDOG_MS", parse_ms, offsetof(th__env, watchdog_ms),
+     "a number of milliseconds up to 1000000000; 0 is off"},
     {"TH_LOG", parse_path, offsetof(th__env, log), "a path"},
+    {"TH_LIBCUDA", parse_path, offsetof(th__env, libcuda), "a path"},
 };
 
 th_status th__env_read(th__env *out) {

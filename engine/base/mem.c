@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#include "engine/base/atomic.h"
 #include "engine/base/error.h"
 
 static void *system_alloc(size_t bytes, void *user) { return malloc(bytes); }
@@ -15,8 +15,8 @@ static void system_release(void *block, void *user) { free(block); }
 static const th_allocator system_allocator = {system_alloc, system_resize, system_release, NULL};
 static th_allocator hook = {system_alloc, system_resize, system_release, NULL};
 
-/* Allocations that still succeed; -1 = all do. */
-static _Atomic int64_t allowed = -1;
+_Atomic int64_t th__mem_allowed = -1;
+int64_t (*th__mem_kept)(void);
 
 /* Live blocks, spread over cache lines so that threads do not pass one back and forth; only the sum means something. */
 #define COUNTERS 16
@@ -31,9 +31,9 @@ static void count_live(int64_t change) {
 
 /* Order does not matter: tests set the number while no other thread allocates, or do not care which one fails. */
 static bool injected_failure(void) {
-  int64_t left = th__load(&allowed, TH__RELAXED);
+  int64_t left = th__load(&th__mem_allowed, TH__RELAXED);
   while (left > 0)
-    if (th__cas_weak(&allowed, &left, left - 1, TH__ACQ_REL)) return false;
+    if (th__cas_weak(&th__mem_allowed, &left, left - 1, TH__ACQ_REL)) return false;
   return left == 0;
 }
 
@@ -66,6 +66,16 @@ void th__free(void *block) {
   hook.release(block, hook.user);
 }
 
+void *th__pages_resize(void *block, size_t bytes, size_t wanted) {
+  if (injected_failure()) return refused(wanted);
+  void *pages = block == NULL
+                    ? mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                    : mremap(block, bytes, wanted, MREMAP_MAYMOVE);
+  return pages != MAP_FAILED ? pages : refused(wanted);
+}
+
+void th__pages_free(void *block, size_t bytes) { munmap(block, bytes); }
+
 char *th__strdup(const char *text) {
   size_t bytes = strlen(text) + 1;
   char *copy = th__alloc(bytes);
@@ -76,10 +86,10 @@ void th__mem_set_allocator(const th_allocator *allocator) {
   hook = allocator ? *allocator : system_allocator;
 }
 
-void th__mem_fail_after(int64_t n) { th__store(&allowed, n < 0 ? -1 : n, TH__RELAXED); }
+void th__mem_fail_after(int64_t n) { th__store(&th__mem_allowed, n < 0 ? -1 : n, TH__RELAXED); }
 
 int64_t th__mem_live(void) {
   int64_t sum = 0;
   for (int i = 0; i < COUNTERS; i++) sum += th__load(&live[i].n, TH__RELAXED);
-  return sum;
+  return th__mem_kept ? sum - th__mem_kept() : sum;
 }

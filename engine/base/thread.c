@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/base/atomic.h"
 #include "engine/base/cgroup.h"
 #include "engine/base/error.h"
 
@@ -37,19 +38,50 @@ th_status th__thread_start(th__thread_handle *out, void (*body)(void *arg), void
 
 void th__thread_join(th__thread_handle *handle) { uv_thread_join(handle); }
 
-/* Cores in the affinity mask; 0 when it cannot be read. The mask must be as large as the kernel's, whatever that is. */
-static int affinity_cores(void) {
+/* The affinity mask of the calling thread, to be freed; NULL when it cannot be read. It must be as large as the kernel's, whatever
+ * that is. */
+static cpu_set_t *affinity(size_t *bytes) {
   for (int cpus = 1024; cpus <= 1 << 20; cpus *= 4) {
     cpu_set_t *set = CPU_ALLOC((size_t)cpus);
-    if (!set) return 0;
-    size_t bytes = CPU_ALLOC_SIZE((size_t)cpus);
-    bool read = sched_getaffinity(0, bytes, set) == 0;
-    int cores = read ? CPU_COUNT_S(bytes, set) : 0;
-    bool larger = !read && errno == EINVAL;
+    if (!set) return NULL;
+    *bytes = CPU_ALLOC_SIZE((size_t)cpus);
+    if (sched_getaffinity(0, *bytes, set) == 0) return set;
+    bool larger = errno == EINVAL;
     CPU_FREE(set);
-    if (!larger) return cores;
+    if (!larger) return NULL;
   }
-  return 0;
+  return NULL;
+}
+
+static int affinity_cores(void) {
+  size_t bytes;
+  cpu_set_t *set = affinity(&bytes);
+  if (!set) return 0;
+  int cores = CPU_COUNT_S(bytes, set);
+  CPU_FREE(set);
+  return cores;
+}
+
+int th__thread_core_list(int *out, int most) {
+  size_t bytes;
+  cpu_set_t *set = affinity(&bytes);
+  if (!set) return 0;
+  int n = 0;
+  for (size_t core = 0; core < 8 * bytes && n < most; core++)
+    if (CPU_ISSET_S(core, bytes, set)) out[n++] = (int)core;
+  CPU_FREE(set);
+  return n;
+}
+
+bool th__thread_pin(int core) {
+  cpu_set_t *set = core >= 0 ? CPU_ALLOC((size_t)core + 1) : NULL;
+  if (!set) return false;
+  size_t bytes = CPU_ALLOC_SIZE((size_t)core + 1);
+  CPU_ZERO_S(bytes, set);
+  CPU_SET_S((size_t)core, bytes, set);
+  bool done = sched_setaffinity(0, bytes, set) == 0;
+  CPU_FREE(set);
+  return done;
 }
 
 int th__thread_cores(void) {
@@ -58,6 +90,18 @@ int th__thread_cores(void) {
   th__cgroup_read("", &group);
   if (group.cores > 0 && group.cores < cores) cores = group.cores;
   return cores > 0 ? cores : 1;
+}
+
+int th__thread_processors(void) {
+  static _Atomic int
+      known; /* relaxed: any thread finds the same. Asking takes several system calls */
+  int n = th__load(&known, TH__RELAXED);
+  if (n == 0) {
+    long found = sysconf(_SC_NPROCESSORS_CONF);
+    n = found > 0 ? (int)found : 1;
+    th__store(&known, n, TH__RELAXED);
+  }
+  return n;
 }
 
 int64_t th__now_ns(void) {

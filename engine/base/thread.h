@@ -13,7 +13,12 @@ th_status th__thread_start(th__thread_handle *out, void (*body)(void *arg), void
                            const char *name);
 void th__thread_join(th__thread_handle *handle);
 int th__thread_cores(void); /* cores this process may use: affinity and cgroup quota, at least 1 */
-int64_t th__now_ns(void);   /* CLOCK_MONOTONIC */
+int th__thread_processors(void); /* of the machine, usable or not; the same as long as it runs */
+/* Numbers of the cores the calling thread may use, rising, the first `most` of them. Returns how many; 0 when the system does not
+ * tell. */
+int th__thread_core_list(int *out, int most);
+bool th__thread_pin(int core); /* keeps the calling thread on it; false when the system refuses */
+int64_t th__now_ns(void);      /* CLOCK_MONOTONIC */
 void th__sleep_ns(int64_t ns);
 
 #endif

@@ -146,8 +146,9 @@ TH_API th_status
 th_unmap(const th_array *a); /**< Ends the oldest mapping of a by this thread. TH_EINVAL if none. */
 
 /* Files. All block. */
-TH_API th_status th_save_npy(const th_array *a,
-                             const char *path); /**< NumPy .npy 1.0; bf16 is refused (TH_EDTYPE). */
+/** NumPy .npy 1.0; bf16 is refused (TH_EDTYPE). A file at path is replaced in one step by the whole new one, or kept; links
+ *  and devices are written through. Whether path can be written is known (TH_EIO) before the array is waited for. */
+TH_API th_status th_save_npy(const th_array *a, const char *path);
 TH_API th_array *th_load_npy(
     const char *path,
     th_device d); /**< Versions 1-3, both byte orders, C and Fortran order. TH_EIO. */

@@ -18,14 +18,17 @@ typedef struct th_event th_event; /**< One-shot: becomes ready once; counted by 
 typedef void (*th_ready_fn)(th_status status, const char *message, void *user);
 
 /** Calls fn(status, message, user) once every write of a submitted so far is done: on the attached loop's thread, else
- *  on the engine's service thread; never under a lock, never after th_shutdown() returned. */
+ *  on the engine's service thread; never under a lock, never after th_shutdown() returned. A pending call counts as an
+ *  operation: beyond the run-ahead limit this blocks as th_push() does, but never on the loop's thread or in a callback. */
 TH_API th_status th_on_ready(const th_array *a, th_ready_fn fn, void *user);
 /** th_read() without waiting: out must stay valid until fn is called. */
 TH_API th_status th_read_async(const th_array *a, void *out, size_t bytes, th_ready_fn fn,
                                void *user);
 /** From now on callbacks run on the thread that runs this libuv loop. One loop at a time (TH_EBUSY). Call on the
- *  loop's thread. An attached loop stays alive while callbacks are outstanding, and only then. th_shutdown() detaches:
- *  on the loop's thread it delivers what is outstanding itself, elsewhere the service thread does. */
+ *  loop's thread. An attached loop stays alive while callbacks are outstanding, and only then; what other threads ask
+ *  for keeps a loop alive that runs, it cannot revive one. However many are ready, the loop is woken once, and after 1 ms
+ *  in callbacks its other handles get their turn. th_shutdown() detaches: on the loop's thread it delivers what is
+ *  outstanding itself, elsewhere the service thread does. */
 TH_API th_status th_uv_attach(struct uv_loop_s *loop);
 /** Ends it; callbacks still outstanding move to the service thread. Call on the loop's thread, then let the loop run
  *  once more so that its handle closes. TH_EINVAL if loop is not attached. */

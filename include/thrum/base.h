@@ -163,8 +163,19 @@ typedef struct th_config {
       inline_small; /**< Run small non-blocking operations that are ready inside the submitting call. */
   int exit_timeout_ms;           /**< How long process exit waits for running tasks; default 500. */
   const th_allocator *allocator; /**< Host memory; copied. Default malloc. */
-  th_logger logger;              /**< Log sink; default none. */
+  th_logger logger;              /**< Log sink; default none, or the file that TH_LOG names. */
   void *logger_user;             /**< Passed to logger. */
+  int watchdog_ms; /**< Tell the logger, as a warning, which operation has not ended for so long and what
+                                 waits for it: a token never signalled, a body that hangs. Default 0 = off;
+                                 TH_WATCHDOG_MS. */
+  bool
+      pin_workers; /**< Each worker stays on one core: the i-th of those the thread that starts the engine may use, for
+                                 worker i of a device; devices of th_cpu_split() go on behind each other, from the
+                                 first core again when there are too few. Where the system refuses, a warning
+                                 is logged and the worker goes where it likes. Default false; TH_WORKERS=pin. */
+  bool
+      tf32; /**< CUDA devices may round the operands of f32 products to 10 bits of fraction (TF32), which is
+                                 several times quicker. Default false. */
 } th_config;
 
 #define TH_NO_WORKERS (-1) /**< For th_config.workers. */

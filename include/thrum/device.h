@@ -52,6 +52,18 @@ TH_API bool th_device_equal(th_device a, th_device b); /**< Same kind and index.
  *  Lasts until th_shutdown(). */
 TH_API th_status th_cpu_split(int devices, int threads_each);
 
+/** Makes a device work again that was lost to an error of its context (TH_EDEVICE, "cuda:0 is lost: ..."). What is issued
+ *  there ends as lost; then the context with all its memory is given up and a new one made. Arrays on d stay poisoned: reading one
+ *  gives TH_EDEVICE, overwriting all of one works again, releasing is fine. What was submitted and does not depend on them runs on
+ *  the fresh device. A limit of memory stays; other devices are not disturbed. A device that is not lost is left as it is, with
+ *  its arrays: TH_OK.
+ *  Blocks: until d's new context is there and what was submitted to other devices of the kind, which may copy from d, has ended; on
+ *  a device that seems to work, until what was submitted to it has.
+ *  TH_EBUSY while another part of the process holds the context: the device stays lost, and its arrays are gone already;
+ *  TH_EDEADLK inside a task; TH_ENOSYS on a device that cannot be lost (cpu, meta); TH_EDEVICE if absent, or when the driver
+ *  refuses a new context: it stays lost. */
+TH_API th_status th_device_reset(th_device d);
+
 TH_API th_status th_memory_get(th_device d,
                                th_memory_info *out); /**< Current figures. TH_EDEVICE if absent. */
 TH_API th_status th_memory_set_limit(th_device d, int64_t bytes); /**< Limits live + cached; > 0. */

@@ -19,6 +19,8 @@ typedef struct th_var th_var; /**< Orders accesses to something; counted. */
 typedef struct th_task_context
     th_task_context;              /**< What a running task may ask; valid inside its body only. */
 typedef struct th_token th_token; /**< Completion of a task by foreign code; see th_push_async(). */
+typedef struct th_group th_group; /**< Tasks that can be canceled together; counted. */
+typedef struct th_prepared th_prepared; /**< A task that was checked once, to be pushed often. */
 
 /** Body of a task. arg points to the task's own copy of its argument bytes. A negative status is the task's failure:
  *  everything it writes is poisoned with it. May submit and wait (waiting on a lane
@@ -64,6 +66,7 @@ typedef struct th_task {
   int priority;     /**< TH_PRIORITY_*. */
   uint32_t flags;   /**< TH_TASK_*. */
   int64_t bytes;    /**< Memory the body will allocate and keep; counts for the run-ahead limit. */
+  th_group *group;  /**< Group it joins; NULL = the one of the submitting thread, if any. */
 } th_task;
 
 TH_API th_var *th_var_new(void);         /**< +1, or NULL when out of memory. */
@@ -82,6 +85,19 @@ TH_API th_status th_push_try(const th_task *task);
  *  th_context_token() and hands it to foreign code. A body that fails completes the task itself. */
 TH_API th_status th_push_async(const th_task *task);
 
+/** As th_push() for each of n tasks, in order. Stops at the first error and returns it; *pushed (may be NULL) tells how many
+ *  were enqueued before it. May block at the run-ahead limit in the middle. */
+TH_API th_status th_push_batch(const th_task *tasks, size_t n, size_t *pushed);
+
+/** Checks a task and keeps a copy of it: of its argument bytes and lists too; variables and group are retained. NULL
+ *  with the errors of th_push(), and TH_EINVAL for TH_TASK_ADOPT, since an argument can be handed over only once. */
+TH_API th_prepared *th_prepare(const th_task *task);
+/** As th_push() of the task that was prepared, without the checks: again and again, from any thread. Each push has a copy of the
+ *  argument and calls drop for it. TH_EFORK when the engine was left since. */
+TH_API th_status th_push_prepared(const th_prepared *prepared);
+/** Ends it; what was pushed goes on. Legal with NULL, and after th_shutdown(). No push may be under way. */
+TH_API void th_prepared_free(th_prepared *prepared);
+
 TH_API th_token *th_context_token(
     th_task_context *context); /**< Token of an async task; NULL in others. */
 TH_API th_device th_context_device(const th_task_context *context); /**< Where the task runs. */
@@ -96,6 +112,23 @@ TH_API th_status th_context_fail(th_task_context *context, th_status status, con
 TH_API th_status th_token_signal(th_token *token, th_status status, const char *message);
 /** Gives up: completes the task with TH_ECANCELED and a message that says the token was dropped. */
 TH_API th_status th_token_drop(th_token *token);
+
+/** A group without tasks: +1, or NULL when out of memory. */
+TH_API th_group *th_group_new(void);
+TH_API th_group *th_group_retain(th_group *g); /**< Adds a reference; returns g. */
+TH_API void th_group_release(
+    th_group *g); /**< Drops one; its tasks go on. Legal with NULL. Never blocks. */
+/** Cancels the tasks of g that have not begun, and all that join it later. They complete in their order, as soon as what they
+ *  wait for is done, without their bodies: drop is called, and what they write is poisoned with TH_ECANCELED and
+ *  a message that names the task, which sync points report like any failure. What has begun finishes (a task on a stream
+ *  device begins when its lane reaches it; one whose token is open has begun). Tasks with TH_TASK_ALWAYS run nevertheless.
+ *  Never blocks, and may be called anywhere, also twice. TH_EINVAL for NULL. */
+TH_API th_status th_group_cancel(th_group *g);
+TH_API bool th_group_canceled(const th_group *g); /**< th_group_cancel() was called. */
+/** From now on what the calling thread submits joins g (NULL: nothing), operations on arrays included; but not the tasks of
+ *  the library itself, such as reads. g is not retained: keep it until another is set. Returns the one set before,
+ *  which a body has to set again before it returns. A new body starts with none. */
+TH_API th_group *th_group_use(th_group *g);
 
 /** Waits until every write of v submitted so far is complete. Returns v's error if it is poisoned. The caller runs
  *  unfinished tasks that v depends on, never others. TH_EDEADLK when one of them is what the caller is running. */
@@ -120,7 +153,7 @@ typedef struct th_engine_stats {
   uint64_t submitted;    /**< Tasks accepted. */
   uint64_t completed;    /**< Tasks done, failed and skipped ones included. */
   uint64_t failed;       /**< Bodies that returned an error. */
-  uint64_t skipped;      /**< Tasks not run because what they read was poisoned. */
+  uint64_t skipped;      /**< Tasks not run because what they read was poisoned, or canceled. */
   uint64_t pending;      /**< submitted - completed. */
   uint64_t host_waits;   /**< Calls of the program that had to wait. */
   uint64_t host_wait_ns; /**< Time they took. */
@@ -135,7 +168,7 @@ th_engine_get_stats(th_engine_stats *out); /**< Fills *out. TH_EINVAL if size is
 
 /** Runs body(first, last, arg) over blocks of [0, n), on this task's device, and returns when all are done. Only inside
  *  a task. Blocks are of grain elements (the last may be shorter) whatever the number of workers; body must not block
- *  or submit. */
+ *  or submit. Workers run blocks, and threads that wait for the task. A loop inside a block runs there alone. */
 TH_API void th_parallel_for(th_task_context *context, int64_t n, int64_t grain,
                             void (*body)(int64_t first, int64_t last, void *arg), void *arg);
 

@@ -16,8 +16,9 @@ enum {
   TH_PROFILE_OPS = 1,      /**< Tasks with four stamps. */
   TH_PROFILE_EDGES = 2,    /**< Which task waited for which. */
   TH_PROFILE_WAITS = 4,    /**< Host waits. */
-  TH_PROFILE_COUNTERS = 8, /**< Pending tasks, memory. */
-  TH_PROFILE_ALL = 15      /**< Everything. */
+  TH_PROFILE_COUNTERS = 8, /**< Pending, ready and running tasks, bytes of pending ones. */
+  TH_PROFILE_RANGES = 16,  /**< th_profile_push() to th_profile_pop(). */
+  TH_PROFILE_ALL = 31      /**< Everything. */
 };
 
 /** Starts recording into bounded per-thread rings (262,144 tasks and waits, 1,048,576 edges each); clears what was
@@ -28,10 +29,17 @@ TH_API th_status th_profile_start(uint32_t what);
 TH_API th_status th_profile_stop(const char *path);
 TH_API th_status th_profile_write(FILE *out); /**< What is recorded so far as Chrome trace JSON. */
 TH_API th_status th_profile_table(
-    FILE *out); /**< Per operation name: count, total, mean, min, max, queue time, share. */
+    FILE *out); /**< Per operation name: count, total, mean, median, p99, max, queue time, share. */
 TH_API th_status th_profile_ascii(
     FILE *out,
     int columns); /**< One row per lane, time from left to right; columns 0 = 100, else 40 to 4096. */
+/** Opens a range of the calling thread, shown in the trace up to th_profile_pop(): an epoch, a step. Ranges nest; beyond 64 within
+ *  each other they are not recorded. name has to stay until then. */
+TH_API void th_profile_push(const char *name);
+TH_API void th_profile_pop(
+    void); /**< Closes the innermost range of the calling thread, if there is one. */
+/** Tells where the calling thread's next wait is if it is in the function named call; thrum/sites.h does so for all calls. */
+TH_API void th_profile_site(const char *call, const char *file, int line);
 TH_API uint64_t th_profile_dropped(void); /**< Records lost because a ring was full. */
 
 #ifdef __cplusplus

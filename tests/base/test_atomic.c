@@ -1,6 +1,8 @@
 /* Atomics, spin locks and parking. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "engine/base/atomic.h"
 #include "engine/base/error.h"
@@ -57,6 +59,43 @@ Test(atomic, try_refuses_a_held_lock) {
   cr_assert(not(th__spin_try(&s)));
   th__spin_unlock(&s);
   cr_assert(th__spin_try(&s));
+}
+
+static _Atomic uint32_t taken;
+
+static void hold_for_ever(void *arg) {
+  th__spin_lock(arg);
+  th__store(&taken, 1, TH__RELEASE);
+  for (;;) th__sleep_ns(1000000000);
+}
+
+/* In the child of a fork: what other threads held is free, what is taken here is not. */
+static int in_child(th__spin *held, th__spin *own) {
+  if (!th__spin_try(held) || th__spin_try(held)) return 1;
+  th__spin_unlock(held);
+  th__spin_lock(held);
+  th__spin_unlock(held);
+  th__spin_unlock(own); /* this thread's own from before the fork */
+  if (!th__spin_try(own) || th__spin_try(own)) return 2;
+  return 0;
+}
+
+Test(atomic, locks_of_threads_that_are_gone_are_free_in_a_child) {
+  static th__spin held, own;
+  th__thread_handle thread;
+  th__spin_watch_forks();
+  th__spin_watch_forks();
+  cr_assert(eq(int, th__thread_start(&thread, hold_for_ever, &held, "holder"), TH_OK));
+  while (th__load(&taken, TH__ACQUIRE) == 0) th__sleep_ns(100000);
+  th__spin_lock(&own);
+  cr_assert(not(th__spin_try(&held)));
+  pid_t child = fork();
+  if (child == 0) _exit(in_child(&held, &own));
+  int status = -1;
+  waitpid(child, &status, 0);
+  cr_assert(eq(int, status, 0));
+  cr_assert(not(th__spin_try(&held))); /* still held here */
+  cr_assert(not(th__spin_try(&own)));
 }
 
 Test(atomic, park_returns_at_once_on_another_value) {

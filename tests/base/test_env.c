@@ -7,8 +7,9 @@
 #include "engine/base/env.h"
 #include "engine/base/error.h"
 
-static const char *const names[] = {"TH_ENGINE",  "TH_WORKERS",       "TH_MEMORY_LIMIT",
-                                    "TH_PROFILE", "TH_STRICT_DEVICE", "TH_LOG"};
+static const char *const names[] = {"TH_ENGINE",      "TH_WORKERS",       "TH_MEMORY_LIMIT",
+                                    "TH_PROFILE",     "TH_STRICT_DEVICE", "TH_LOG",
+                                    "TH_WATCHDOG_MS", "TH_LIBCUDA"};
 
 static void unset_all(void) {
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) unsetenv(names[i]);
@@ -26,6 +27,8 @@ Test(env, unset_means_defaults) {
   cr_assert(zero(ptr, (void *)e.profile));
   cr_assert(not(e.strict_device));
   cr_assert(zero(ptr, (void *)e.log));
+  cr_assert(eq(int, e.watchdog_ms, 0));
+  cr_assert(not(e.pin));
 }
 
 Test(env, empty_means_unset) {
@@ -38,11 +41,13 @@ Test(env, empty_means_unset) {
 
 Test(env, values) {
   setenv("TH_ENGINE", "shuffle:17", 1);
-  setenv("TH_WORKERS", "3", 1);
+  setenv("TH_WORKERS", "3,pin", 1);
   setenv("TH_MEMORY_LIMIT", "5m", 1);
   setenv("TH_PROFILE", "trace.json", 1);
   setenv("TH_STRICT_DEVICE", "1", 1);
   setenv("TH_LOG", "log.txt", 1);
+  setenv("TH_WATCHDOG_MS", "250", 1);
+  setenv("TH_LIBCUDA", "/there/libcuda.so", 1);
   th__env e;
   cr_assert(eq(int, th__env_read(&e), TH_OK));
   cr_assert(eq(str, (char *)e.engine, (char *)"shuffle:17"));
@@ -51,6 +56,9 @@ Test(env, values) {
   cr_assert(eq(str, (char *)e.profile, (char *)"trace.json"));
   cr_assert(e.strict_device);
   cr_assert(eq(str, (char *)e.log, (char *)"log.txt"));
+  cr_assert(eq(int, e.watchdog_ms, 250));
+  cr_assert(e.pin);
+  cr_assert(eq(str, (char *)e.libcuda, (char *)"/there/libcuda.so"));
 }
 
 Test(env, read_anew_each_time) {
@@ -108,6 +116,7 @@ Test(env, refusals_name_variable_and_value) {
       {"TH_WORKERS", "many"},       {"TH_WORKERS", "-2"},
       {"TH_WORKERS", "257"},        {"TH_WORKERS", "2.5"},
       {"TH_WORKERS", "+2"},         {"TH_WORKERS", "99999999999999999999"},
+      {"TH_WORKERS", "4,"},         {"TH_WORKERS", "4,pinned"},
       {"TH_MEMORY_LIMIT", "0"},     {"TH_MEMORY_LIMIT", "-1"},
       {"TH_MEMORY_LIMIT", "1t"},    {"TH_MEMORY_LIMIT", "1kb"},
       {"TH_MEMORY_LIMIT", "k"},     {"TH_MEMORY_LIMIT", "9223372036854775808"},

@@ -257,3 +257,29 @@ Test(cpu, devices_run_side_by_side) {
   }
   cr_assert(eq(int, th_wait_all(), TH_OK), "%s", th_last_error());
 }
+
+static th_status note_stranger(void *arg, th_task_context *context) {
+  _Atomic int *strangers = *(_Atomic int **)arg;
+  if (th_context_worker(context) < 0) th__fetch_add(strangers, 1, TH__RELAXED);
+  return TH_OK;
+}
+
+/* A chain that changes its device at every step. Nobody helps: a timed wait starts no work. */
+Test(cpu, released_tasks_run_on_workers_of_their_own_device) {
+  clean_environment();
+  cr_assert(eq(int, th_cpu_split(2, 1), TH_OK));
+  _Atomic int strangers = 0, *counter = &strangers;
+  th_var *v = th_var_new();
+  for (int i = 0; i < 1000; i++) {
+    th_task t = {.run = note_stranger,
+                 .arg = &counter,
+                 .arg_size = sizeof counter,
+                 .writes = &v,
+                 .n_writes = 1,
+                 .device = th_cpu(i % 2)};
+    cr_assert(eq(int, th_push(&t), TH_OK));
+  }
+  cr_assert(eq(int, th_wait_var_for(v, 30000000000), TH_OK));
+  cr_assert(eq(int, strangers, 0));
+  th_var_release(v);
+}

@@ -429,6 +429,42 @@ static int child_of_fork(void *small, void *large) {
   return figures().live == 64 && figures().cached == 64 ? 0 : 4;
 }
 
+static void *take_and_give(void *arg) {
+  void *block = take(*(int64_t *)arg);
+  th__pool_free(&pool, block, *(int64_t *)arg);
+  return NULL;
+}
+
+/* Threads that gave blocks back leave no trace in live, and none in the peak. */
+Test(pool, figures_are_exact_across_threads) {
+  open_pool(INT64_MAX);
+  int64_t bytes = 4096;
+  for (int i = 0; i < 2 * TH__POOL_SHARDS; i++) {
+    pthread_t thread;
+    cr_assert(zero(pthread_create(&thread, NULL, take_and_give, &bytes)));
+    pthread_join(thread, NULL);
+    cr_assert(eq(i64, figures().live, 0));
+    cr_assert(eq(i64, figures().peak, 4096), "one at a time");
+  }
+  void *blocks[40];
+  for (int i = 0; i < 40; i++) {
+    blocks[i] = take(1024);
+    cr_assert(eq(i64, figures().live, 1024 * (i + 1)));
+    cr_assert(eq(i64, figures().peak, i < 3 ? 4096 : 1024 * (i + 1)));
+  }
+  for (int i = 0; i < 40; i++) th__pool_free(&pool, blocks[i], 1024);
+  cr_assert(eq(i64, figures().live, 0));
+  cr_assert(eq(i64, figures().peak, 40960));
+  th__pool_reset_peak(&pool);
+  cr_assert(eq(i64, figures().peak, 0));
+  void *one = take(64);
+  cr_assert(eq(i64, figures().peak, 64));
+  th__pool_free(&pool, one, 64);
+  one = take(128);
+  cr_assert(eq(i64, figures().peak, 128));
+  th__pool_free(&pool, one, 128);
+}
+
 Test(pool, a_child_of_a_fork_may_free_and_reopen) {
   open_pool(NO_LIMIT);
   void *kept = take(64), *small = take(64), *large = take(100000);

@@ -8,7 +8,7 @@
 
 #include "engine/base/atomic.h"
 #include "engine/base/thread.h"
-#include "support/engine.h"
+#include "support/tasks.h"
 #include "thrum/engine.h"
 
 TestSuite(mxnet, .timeout = 120);
@@ -59,7 +59,7 @@ static void *push_crossing(void *arg) {
 }
 
 Test(mxnet, w01_crossing_sets_from_two_threads_return) {
-  engine_start(2, NULL);
+  tasks_init(NULL, 2, 0);
   var_x = th_var_new();
   var_y = th_var_new();
   pthread_t threads[2];
@@ -81,7 +81,7 @@ Test(mxnet, w01_crossing_sets_from_two_threads_return) {
 /* --- W2: a variable given twice hung for ever, without a word --- */
 
 Test(mxnet, w02_duplicates_are_merged) {
-  engine_start(1, NULL);
+  tasks_init(NULL, 1, 0);
   th_var *v = th_var_new(), *reads[] = {v, v, v}, *writes[] = {v, v};
   _Atomic int runs = 0;
   for (int i = 0; i < 100; i++)
@@ -151,7 +151,7 @@ Test(mxnet, w03_no_heap_block_per_task) {
 /* ns per task, the best of five rounds. */
 static double pace(int workers, bool chain) {
   enum { N = 40000 };
-  engine_start(workers, NULL);
+  tasks_init(NULL, workers, 0);
   th_var *v[32];
   for (int i = 0; i < 32; i++) v[i] = th_var_new();
   double best = 1e18;
@@ -181,14 +181,14 @@ Test(mxnet, w04_a_second_worker_does_no_harm) {
 Test(mxnet, w05_a_wait_does_not_queue_behind_strangers) {
   int64_t best = INT64_MAX;
   for (int attempt = 0; attempt < 3 && best >= 15000000; attempt++) {
-    engine_start(1, NULL);
+    tasks_init(NULL, 1, 0);
     th_var *v = th_var_new(), *own[10];
     for (int i = 0; i < 10; i++) {
       own[i] = th_var_new();
-      cr_assert(eq(int, engine_push_nap("stranger", 50000000, own[i]), TH_OK));
+      cr_assert(eq(int, push_sleep(50, NULL, own[i]), TH_OK));
     }
     th__sleep_ns(2000000); /* the worker is busy now */
-    cr_assert(eq(int, engine_push_nap("result", 5000000, v), TH_OK));
+    cr_assert(eq(int, push_sleep(5, NULL, v), TH_OK));
     int64_t from = th__now_ns();
     cr_assert(eq(int, th_wait_var(v), TH_OK));
     int64_t took = th__now_ns() - from;
@@ -216,7 +216,7 @@ Test(mxnet, w05_256_waiters_wake_without_a_herd) {
   enum { N = 256 };
   int64_t best = INT64_MAX;
   for (int attempt = 0; attempt < 3; attempt++) {
-    engine_start(1, NULL);
+    tasks_init(NULL, 1, 0);
     engine_gate gate = {0};
     th_var *v = th_var_new();
     engine_push_gate(&gate, v);
@@ -249,7 +249,7 @@ typedef struct inner {
 static th_status wait_inside(void *arg, th_task_context *context) {
   inner *in = *(inner **)arg;
   (void)context;
-  (void)engine_push_nap("inner", 1000000, in->other);
+  (void)push_sleep(1, NULL, in->other);
   in->works = th_wait_var(in->other);
   in->loops = th_wait_var(in->own);
   in->all = th_wait_all();
@@ -257,7 +257,7 @@ static th_status wait_inside(void *arg, th_task_context *context) {
 }
 
 Test(mxnet, w06_a_task_may_wait_or_is_told_why_not) {
-  engine_start(1, NULL);
+  tasks_init(NULL, 1, 0);
   inner in = {th_var_new(), th_var_new(), TH_EAGAIN, TH_EAGAIN, TH_EAGAIN};
   inner *arg = &in;
   th_task task = {
@@ -275,7 +275,7 @@ Test(mxnet, w06_a_task_may_wait_or_is_told_why_not) {
 /* --- W7: nothing limited how far a program ran ahead, and its memory never came back --- */
 
 Test(mxnet, w07_run_ahead_is_limited) {
-  engine_start(1, NULL);
+  tasks_init(NULL, 1, 0);
   engine_gate gate = {0};
   th_var *v = th_var_new();
   engine_push_gate(&gate, v);
@@ -320,7 +320,7 @@ Test(mxnet, w07_memory_comes_back) {
 /* --- W8: an error was thrown once and forgotten; then garbage could be read --- */
 
 Test(mxnet, w08_errors_stay_until_overwritten) {
-  engine_start(1, NULL);
+  tasks_init(NULL, 1, 0);
   th_var *a = th_var_new(), *b = th_var_new();
   _Atomic int runs = 0;
   cr_assert(eq(int, engine_push("origin", engine_fail, NULL, NULL, 0, &a, 1), TH_OK));
@@ -348,7 +348,7 @@ Test(mxnet, w08_errors_stay_until_overwritten) {
 /* --- W9: two workers that failed at once raced on the list of errors --- */
 
 Test(mxnet, w09_workers_may_fail_at_once) {
-  engine_start(2, NULL);
+  tasks_init(NULL, 2, 0);
   enum { N = 200 };
   th_var *v[N], *shared = th_var_new();
   for (int i = 0; i < N; i++) v[i] = th_var_new();
@@ -389,7 +389,7 @@ static th_token *push_foreign(th_var *v) {
 }
 
 Test(mxnet, w10_foreign_work_that_does_not_end_shows) {
-  engine_start(1, NULL);
+  tasks_init(NULL, 1, 0);
   th_var *v = th_var_new();
   th_token *taken = push_foreign(v);
   char *text = NULL;
@@ -411,7 +411,7 @@ Test(mxnet, w10_foreign_work_that_does_not_end_shows) {
 }
 
 Test(mxnet, w10_foreign_errors_arrive) {
-  engine_start(1, NULL);
+  tasks_init(NULL, 1, 0);
   th_var *v = th_var_new();
   th_token *taken = push_foreign(v);
   cr_assert(eq(int, th_token_signal(taken, TH_EIO, "the cable is out"), TH_OK));
@@ -440,7 +440,7 @@ static th_status note_start(void *arg, th_task_context *context) {
 }
 
 Test(mxnet, w11_priorities_hold_and_are_stable) {
-  engine_start(1, NULL);
+  tasks_init(NULL, 1, 0);
   engine_gate gate = {0};
   th_var *v = th_var_new();
   engine_push_gate(&gate, v);

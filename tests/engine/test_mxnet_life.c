@@ -10,7 +10,7 @@
 #include "engine/base/atomic.h"
 #include "engine/base/mem.h"
 #include "engine/base/thread.h"
-#include "support/engine.h"
+#include "support/tasks.h"
 #include "thrum/thrum.h"
 
 TestSuite(mxnet_life, .timeout = 120);
@@ -18,7 +18,7 @@ TestSuite(mxnet_life, .timeout = 120);
 /* --- W17: versions rose when a write was done, too late to notice a change --- */
 
 Test(mxnet_life, w17_versions_rise_at_submission) {
-  engine_start(1, NULL);
+  tasks_init(NULL, 1, 0);
   engine_gate gate = {0};
   th_var *v = th_var_new();
   cr_assert(eq(u64, th_var_version(v), 0));
@@ -57,7 +57,7 @@ static int in_child(th_var *old) {
 }
 
 Test(mxnet_life, w18_fork_with_queued_work_and_a_pending_error) {
-  engine_start(2, NULL);
+  tasks_init(NULL, 2, 0);
   engine_gate gate = {0};
   th_var *v = th_var_new(), *bad = th_var_new();
   engine_push_gate(&gate, v);
@@ -115,7 +115,7 @@ static void *push_for_ever(void *arg) {
 }
 
 Test(mxnet_life, w22_wait_all_does_not_wait_for_later_pushes) {
-  engine_start(2, NULL);
+  tasks_init(NULL, 2, 0);
   th_var *noise = th_var_new(), *v = th_var_new();
   pthread_t thread;
   pthread_create(&thread, NULL, push_for_ever, noise);
@@ -142,7 +142,7 @@ Test(mxnet_life, w22_wait_all_does_not_wait_for_later_pushes) {
 /* --- W23: no wait for readers, for several, with a limit; no poll --- */
 
 Test(mxnet_life, w23_waits_for_writers_or_for_everybody) {
-  engine_start(2, NULL);
+  tasks_init(NULL, 2, 0);
   engine_gate gate = {0};
   th_var *v = th_var_new();
   (void)engine_push("writes", engine_nothing, NULL, NULL, 0, &v, 1);
@@ -160,7 +160,7 @@ Test(mxnet_life, w23_waits_for_writers_or_for_everybody) {
 }
 
 Test(mxnet_life, w23_limits_and_polls) {
-  engine_start(1, NULL);
+  tasks_init(NULL, 1, 0);
   engine_gate gate = {0};
   th_var *v = th_var_new();
   cr_assert(th_var_is_ready(v));
@@ -178,7 +178,7 @@ Test(mxnet_life, w23_limits_and_polls) {
 }
 
 Test(mxnet_life, w23_waits_for_several_arrays) {
-  engine_start(2, NULL);
+  tasks_init(NULL, 2, 0);
   engine_gate gate = {0};
   th_array *a = th_ones(TH_SHAPE(2), TH_F32, th_cpu(0)),
            *b = th_ones(TH_SHAPE(2), TH_F32, th_cpu(0));

@@ -51,12 +51,12 @@ Test(order, readers_run_between_writers) {
 Test(order, independent_tasks_run_side_by_side) {
   tasks_init("threads", 2, 0);
   th_var *a = th_var_new(), *b = th_var_new();
-  _Atomic int gate = 0;
-  push_gate(&gate, a);
+  engine_gate gate = {0};
+  engine_push_gate(&gate, a);
   push_nop(NULL, b);
   cr_assert(eq(int, th_wait_var_for(b, 10000000000), TH_OK));
   cr_assert(not(th_var_is_ready(a)));
-  gate = 1;
+  engine_open(&gate);
   cr_assert(eq(int, th_wait_var(a), TH_OK));
   th_var_release(a);
   th_var_release(b);
@@ -122,14 +122,14 @@ Test(order, higher_classes_first_and_in_order) {
   static task_log log;
   tasks_init("threads", 1, 0);
   th_var *gate_var = th_var_new();
-  _Atomic int gate = 0;
-  push_gate(&gate, gate_var);
-  while (th__load(&gate, TH__ACQUIRE) == 0) th__yield(); /* the one worker is busy from here on */
+  engine_gate gate = {0};
+  engine_push_gate(&gate, gate_var);
+  engine_await(&gate); /* the one worker is busy from here on */
   static const int priorities[] = {TH_PRIORITY_LOW, TH_PRIORITY_DEFAULT, TH_PRIORITY_HIGH,
                                    TH_PRIORITY_URGENT};
   for (int i = 0; i < 400; i++) /* none of them shares a variable */
     push_log(&log, i, NULL, NULL, priorities[i % 4]);
-  gate = 1;
+  engine_open(&gate);
   /* Not th_wait_all(): a helping thread would run some at the same time. */
   while (log.count < 400) th_wait_var_for(gate_var, 1000000);
   th_wait_all(); /* the last may still be writing its entry */

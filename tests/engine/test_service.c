@@ -4,7 +4,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "engine/base/atomic.h"
@@ -323,4 +325,191 @@ Test(service, stop_on_another_thread_lets_the_loop_end) {
   cr_assert(eq(int, th__load(&delivered, TH__ACQUIRE), 1));
   pthread_join(thread, NULL); /* the loop was let go: it has nothing left to wait for */
   cr_assert(eq(int, status, TH_OK));
+}
+
+/* --- bursts --- */
+
+static int turns;                 /* of the loop */
+static int first_turn, last_turn; /* in which something was delivered */
+
+static void on_turn(uv_prepare_t *prepare) {
+  (void)prepare;
+  turns++;
+}
+
+static void note_turn(void) {
+  if (first_turn == 0) first_turn = turns;
+  last_turn = turns;
+}
+
+/* Runs a loop that counts its turns until everything announced is delivered. */
+static void run_counting(void (*fill)(void)) {
+  uv_loop_t loop;
+  uv_prepare_t prepare;
+  uv_loop_init(&loop);
+  uv_prepare_init(&loop, &prepare);
+  uv_prepare_start(&prepare, on_turn);
+  uv_unref((uv_handle_t *)&prepare);
+  cr_assert(eq(int, th__service_attach(&loop), TH_OK));
+  fill();
+  uv_run(&loop, UV_RUN_DEFAULT);
+  cr_assert(eq(int, th__service_detach(&loop), TH_OK));
+  uv_close((uv_handle_t *)&prepare, NULL);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  cr_assert(eq(int, uv_loop_close(&loop), 0));
+}
+
+static void fill_burst(void) {
+  for (int i = 0; i < 1000; i++) call(i, note_turn);
+}
+
+Test(service, a_burst_is_one_wake_up) {
+  run_counting(fill_burst);
+  cr_assert(eq(int, th__load(&delivered, TH__ACQUIRE), 1000));
+  for (int i = 0; i < 1000; i++) cr_assert(eq(int, order[i], i));
+  cr_assert(le(int, last_turn - first_turn, 1)); /* one, or two when 1 ms was over */
+}
+
+static void linger(void) {
+  note_turn();
+  th__sleep_ns(1100000);
+}
+
+static void fill_slow(void) {
+  for (int i = 0; i < 20; i++) call(i, linger);
+}
+
+Test(service, slow_callbacks_leave_the_loop_its_turns) {
+  run_counting(fill_slow);
+  cr_assert(eq(int, th__load(&delivered, TH__ACQUIRE), 20));
+  for (int i = 0; i < 20; i++) cr_assert(eq(int, order[i], i));
+  cr_assert(eq(int, last_turn - first_turn, 19));
+}
+
+static _Atomic uint32_t entered, opened; /* gates that callbacks came to, and that may be passed */
+
+static void pass_gate(void) {
+  uint32_t mine = th__fetch_add(&entered, 1, TH__ACQ_REL) + 1;
+  while (th__load(&opened, TH__ACQUIRE) < mine) th__sleep_ns(100000);
+}
+
+static void await_gate(uint32_t n) {
+  while (th__load(&entered, TH__ACQUIRE) < n) th__sleep_ns(100000);
+}
+
+/* Keeps the service thread in callback 1, with callbacks 2 to n in what it took. */
+static void close_gate(int n) {
+  cr_assert(call(0, pass_gate));
+  await_gate(1);
+  for (int i = 1; i <= n; i++) cr_assert(call(i, i == 1 ? pass_gate : NULL));
+  th__store(&opened, 1, TH__RELEASE);
+  await_gate(2);
+}
+
+static void *open_gate_later(void *arg) {
+  th__sleep_ns(20000000);
+  th__store(&opened, 2, TH__RELEASE);
+  return arg;
+}
+
+Test(service, a_loop_takes_over_what_the_thread_has_not_delivered) {
+  uv_loop_t loop;
+  pthread_t opener;
+  uv_loop_init(&loop);
+  close_gate(100);
+  cr_assert(eq(int, th__service_attach(&loop), TH_OK));
+  pthread_create(&opener, NULL, open_gate_later, NULL);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  pthread_join(opener, NULL);
+  cr_assert(eq(int, th__load(&delivered, TH__ACQUIRE), 101));
+  for (int i = 0; i <= 100; i++) cr_assert(eq(int, order[i], i));
+  cr_assert(pthread_equal(where, pthread_self()));
+  cr_assert(eq(int, th__service_detach(&loop), TH_OK));
+  uv_run(&loop, UV_RUN_DEFAULT);
+  cr_assert(eq(int, uv_loop_close(&loop), 0));
+  th__service_stop();
+}
+
+Test(service, exit_takes_the_rest_from_the_thread) {
+  pthread_t opener;
+  close_gate(100);
+  pthread_create(&opener, NULL, open_gate_later, NULL);
+  th__service_exit();
+  pthread_join(opener, NULL);
+  for (int i = 0; i < 10000 && th__load(&freed, TH__ACQUIRE) < 99; i++) th__sleep_ns(1000000);
+  cr_assert(eq(int, th__load(&freed, TH__ACQUIRE), 99));
+  cr_assert(arrived(2)); /* those that ran */
+}
+
+static void leave_then_stop(void) {
+  th__service_detach(to_leave);
+  th__service_stop();
+}
+
+Test(service, a_callback_may_detach_and_then_stop) {
+  uv_loop_t loop;
+  uv_loop_init(&loop);
+  to_leave = &loop;
+  cr_assert(eq(int, th__service_attach(&loop), TH_OK));
+  cr_assert(call(0, leave_then_stop));
+  for (int i = 1; i <= 10; i++) cr_assert(call(i, NULL));
+  uv_run(&loop, UV_RUN_DEFAULT);
+  cr_assert(eq(int, th__load(&delivered, TH__ACQUIRE), 11));
+  for (int i = 0; i < 10; i++) cr_assert(eq(int, order[i], i + 1)); /* in order, on the thread */
+  cr_assert(eq(int, uv_loop_close(&loop), 0));
+}
+
+/* The fifth detaches, and ends last. */
+static void leave_as_fifth(void) {
+  cr_assert(eq(int, th__service_detach(to_leave), TH_OK));
+  cr_assert(arrived(99));
+}
+
+Test(service, what_a_leaving_loop_took_stays_in_order) {
+  uv_loop_t loop;
+  uv_loop_init(&loop);
+  to_leave = &loop;
+  cr_assert(eq(int, th__service_attach(&loop), TH_OK));
+  for (int i = 0; i < 100; i++) cr_assert(call(i, i == 4 ? leave_as_fifth : NULL));
+  uv_run(&loop, UV_RUN_DEFAULT);
+  cr_assert(arrived(100));
+  for (int i = 0; i < 99; i++) cr_assert(eq(int, order[i], i < 4 ? i : i + 1));
+  th__service_stop();
+  cr_assert(not(pthread_equal(where, pthread_self())));
+  cr_assert(eq(int, uv_loop_close(&loop), 0));
+}
+
+static pid_t forked = -1;
+
+static void fork_inside(void) {
+  forked = fork();
+  if (forked == 0) th__service_after_fork();
+}
+
+/* In the child, behind the callback that forked: nothing is left of the parent, and stopping waits for nobody. */
+static int after_fork_inside(void) {
+  if (th__load(&delivered, TH__ACQUIRE) != 1)
+    return 1; /* the second callback stayed with the parent */
+  if (th__service_expect("child") != TH_EFORK) return 2;
+  th__service_start();
+  th__service_stop();
+  return 0;
+}
+
+Test(service, a_callback_on_a_loop_may_fork) {
+  uv_loop_t loop;
+  uv_loop_init(&loop);
+  cr_assert(eq(int, th__service_attach(&loop), TH_OK));
+  cr_assert(call(0, fork_inside));
+  cr_assert(call(1, NULL));
+  while (th__load(&delivered, TH__ACQUIRE) == 0) uv_run(&loop, UV_RUN_ONCE);
+  if (forked == 0) _exit(after_fork_inside());
+  int status = -1;
+  waitpid(forked, &status, 0);
+  cr_assert(eq(int, status, 0));
+  uv_run(&loop, UV_RUN_DEFAULT);
+  cr_assert(eq(int, th__load(&delivered, TH__ACQUIRE), 2));
+  cr_assert(eq(int, th__service_detach(&loop), TH_OK));
+  uv_run(&loop, UV_RUN_DEFAULT);
+  cr_assert(eq(int, uv_loop_close(&loop), 0));
 }

@@ -159,6 +159,7 @@ Test(trace_chrome, pending_tasks_and_counters) {
   uint64_t start = tracing_start(0, 1000000);
   for (int i = 0; i < 5; i++) {
     th__trace_task task = {.id = (uint64_t)i,
+                           .bytes = 100,
                            .submitted = start + 100 * (uint64_t)i,
                            .ready = start + 1000,
                            .started = start + 1000 * (uint64_t)(i + 1),
@@ -168,14 +169,25 @@ Test(trace_chrome, pending_tasks_and_counters) {
   th__trace_counter("live \"bytes\"", -17);
   json *trace = tracing_json();
   cr_assert(eq(str, (char *)tracing_check(trace), ""));
-  double last = -1, most = 0;
-  for (const json *e = json_get(trace, "traceEvents")->first; e != NULL; e = e->next) {
-    if (strcmp(json_text(e, "name"), "pending tasks") != 0) continue;
-    last = json_number(json_get(e, "args"), "value", -1);
-    if (last > most) most = last;
+  /* Tasks run one after the other, the first as soon as it is ready. */
+  static const struct {
+    const char *name;
+    double most;
+  } series[] = {{"pending tasks", 5},
+                {"ready tasks", 4},
+                {"running tasks", 1},
+                {"bytes of pending tasks", 500}};
+  for (int i = 0; i < 4; i++) {
+    double last = -1, most = 0;
+    for (const json *e = json_get(trace, "traceEvents")->first; e != NULL; e = e->next) {
+      if (strcmp(json_text(e, "name"), series[i].name) != 0) continue;
+      last = json_number(json_get(e, "args"), "value", -1);
+      cr_assert(ge(dbl, last, 0));
+      if (last > most) most = last;
+    }
+    cr_assert(epsilon_eq(dbl, last, 0, 0), "%s", series[i].name);
+    cr_assert(epsilon_eq(dbl, most, series[i].most, 0), "%s", series[i].name);
   }
-  cr_assert(epsilon_eq(dbl, last, 0, 0));
-  cr_assert(epsilon_eq(dbl, most, 5, 0));
   const json *bytes = tracing_find(trace, "C", "live \"bytes\"");
   cr_assert(epsilon_eq(dbl, json_number(json_get(bytes, "args"), "value", 0), -17, 0));
   json_free(trace);

@@ -38,21 +38,22 @@ Test(trace_table, sums) {
   char *text = tracing_text(th_profile_table);
   cr_assert(text != NULL);
   const char *line = line_of(text, "add");
-  char name[16], units[5][4];
-  double count, total, mean, least, most, queued, share;
-  int n = sscanf(line, "%15s %lf %lf %3s %lf %3s %lf %3s %lf %3s %lf %3s %lf%%", name, &count,
-                 &total, units[0], &mean, units[1], &least, units[2], &most, units[3], &queued,
-                 units[4], &share);
-  cr_assert(eq(int, n, 13), "%s", line);
+  char name[16], units[6][4];
+  double count, total, mean, p50, p99, most, queued, share;
+  int n = sscanf(line, "%15s %lf %lf %3s %lf %3s %lf %3s %lf %3s %lf %3s %lf %3s %lf%%", name,
+                 &count, &total, units[0], &mean, units[1], &p50, units[2], &p99, units[3], &most,
+                 units[4], &queued, units[5], &share);
+  cr_assert(eq(int, n, 15), "%s", line);
   cr_assert(epsilon_eq(dbl, count, 4, 0));
   cr_assert(epsilon_eq(dbl, total, 1.5, 0.02));
   cr_assert(eq(str, units[0], "ms"));
   cr_assert(epsilon_eq(dbl, mean, 375, 1));
   cr_assert(eq(str, units[1], "us"));
-  cr_assert(epsilon_eq(dbl, least, 150, 1));
+  cr_assert(epsilon_eq(dbl, p50, 300, 1));
+  cr_assert(epsilon_eq(dbl, p99, 600, 1));
   cr_assert(epsilon_eq(dbl, most, 600, 1));
   cr_assert(epsilon_eq(dbl, queued, 500, 5));
-  cr_assert(eq(str, units[4], "ns"));
+  cr_assert(eq(str, units[5], "ns"));
   cr_assert(epsilon_eq(dbl, share, 25, 0.2));
   cr_assert(
       lt(ptr, (void *)strstr(text, "matmul"), (void *)strstr(text, "\nadd"))); /* longest first */

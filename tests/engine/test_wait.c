@@ -42,6 +42,26 @@ Test(wait, runs_ancestors_only) {
   th_shutdown();
 }
 
+Test(wait, idle_means_all_of_many_readers) {
+  tasks_init("threads", 2, 0);
+  th_var *v = th_var_new();
+  engine_gate gate = {0};
+  engine_push_gate(&gate, v);
+  _Atomic int done = 0;
+  for (int i = 0; i < 300; i++) {
+    if (i == 250) push_sleep(50, v, NULL);
+    push_add(&done, 1, v, NULL);
+  }
+  int64_t begin = th__now_ns();
+  engine_open(&gate);
+  cr_assert(eq(int, th_wait_var_idle(v), TH_OK));
+  cr_assert(eq(int, done, 300));
+  cr_assert(th__now_ns() - begin >=
+            50000000); /* the sleeper too, behind more than are waited for one by one */
+  th_var_release(v);
+  th_shutdown();
+}
+
 Test(wait, finds_ancestors_behind_joins_and_extensions) {
   tasks_init("threads", TH_NO_WORKERS, -1);
   th_var *in[50], *out = th_var_new();
@@ -195,12 +215,12 @@ static void *wait_thread(void *arg) { return (void *)(intptr_t)th_wait_var(arg);
 Test(wait, many_threads_on_one_result_all_wake) {
   tasks_init("threads", 2, 0);
   th_var *v = th_var_new();
-  _Atomic int gate = 0;
-  push_gate(&gate, v);
+  engine_gate gate = {0};
+  engine_push_gate(&gate, v);
   pthread_t t[64];
   for (int i = 0; i < 64; i++) cr_assert(eq(int, pthread_create(&t[i], NULL, wait_thread, v), 0));
   th__sleep_ns(5000000);
-  gate = 1;
+  engine_open(&gate);
   for (int i = 0; i < 64; i++) {
     void *status;
     pthread_join(t[i], &status);

@@ -302,6 +302,124 @@ Test(async, shutdown_with_a_loop_attached) {
   cr_assert(eq(int, uv_loop_close(&loop), 0));
 }
 
+/* --- many --- */
+
+enum { MANY = 100000, ARRAYS = 50, THREADS = 4 };
+
+/* What came of one await. */
+typedef struct await {
+  _Atomic uint32_t calls;
+  uint32_t wrong;
+} await;
+static await awaits[MANY];
+static _Atomic int told;
+
+static void tell(th_status status, const char *message, void *user) {
+  await *a = user;
+  a->wrong += status != TH_OK || message[0] != 0;
+  th__fetch_add(&a->calls, 1, TH__RELAXED);
+  th__fetch_add(&told, 1, TH__RELEASE);
+}
+
+/* How many of n awaits were told exactly once, and well. */
+static int told_once(int n) {
+  int good = 0;
+  for (int i = 0; i < n; i++)
+    good += th__load(&awaits[i].calls, TH__RELAXED) == 1 && awaits[i].wrong == 0;
+  return good;
+}
+
+/* Arrays whose first write waits for the gate. */
+static void make_gated(th_array **arrays, int n) {
+  for (int i = 0; i < n; i++) {
+    arrays[i] = ones();
+    if (i == 0) {
+      cr_assert(eq(int, push_write(arrays[0], wait_gate), TH_OK));
+    } else {
+      cr_assert(eq(int, th_assign(arrays[i], arrays[0]), TH_OK));
+    }
+  }
+}
+
+static void *open_when_all_wait(void *arg) {
+  while (th__load((_Atomic uint32_t *)arg, TH__ACQUIRE) == 0) th__sleep_ns(1000000);
+  open_gate();
+  return NULL;
+}
+
+/* The loop's thread is never held up: it submits far beyond the run-ahead limit. */
+Test(async, a_hundred_thousand_awaits_on_a_loop, .timeout = 120) {
+  static _Atomic uint32_t all_wait;
+  static th_array *arrays[ARRAYS];
+  uv_loop_t loop;
+  pthread_t opener;
+  uv_loop_init(&loop);
+  cr_assert(eq(int, th_uv_attach(&loop), TH_OK));
+  pthread_create(&opener, NULL, open_when_all_wait, &all_wait);
+  make_gated(arrays, ARRAYS);
+  int refused = 0;
+  for (int i = 0; i < MANY; i++)
+    refused += th_on_ready(arrays[i % ARRAYS], tell, &awaits[i]) != TH_OK;
+  cr_assert(eq(int, refused, 0));
+  cr_assert(eq(int, th__load(&told, TH__ACQUIRE), 0)); /* all of them are pending */
+  th__store(&all_wait, 1, TH__RELEASE);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  pthread_join(opener, NULL);
+  cr_assert(eq(int, th__load(&told, TH__ACQUIRE), MANY));
+  cr_assert(eq(int, told_once(MANY), MANY));
+  cr_assert(eq(int, th_uv_detach(&loop), TH_OK));
+  uv_run(&loop, UV_RUN_DEFAULT);
+  cr_assert(eq(int, uv_loop_close(&loop), 0));
+  for (int i = 0; i < ARRAYS; i++) th_release(arrays[i]);
+  cr_assert(eq(int, th_shutdown(), TH_OK));
+}
+
+typedef struct submitter {
+  pthread_t thread;
+  th_array *array;
+  await *first;
+  int refused;
+} submitter;
+
+static void *submit_awaits(void *arg) {
+  submitter *s = arg;
+  for (int i = 0; i < MANY / THREADS; i++) {
+    if (i % 100 == 0) s->refused += th_add_scalar_inplace(s->array, 1) != TH_OK;
+    s->refused += th_on_ready(s->array, tell, &s->first[i]) != TH_OK;
+  }
+  return NULL;
+}
+
+static void on_tick(uv_timer_t *timer) {
+  if (th__load(&told, TH__ACQUIRE) >= MANY / 3) uv_close((uv_handle_t *)timer, NULL);
+}
+
+/* Submitted by several threads while a loop, then the service thread, delivers. */
+Test(async, none_is_lost_when_the_loop_leaves_in_the_middle, .timeout = 120) {
+  static submitter threads[THREADS];
+  uv_loop_t loop;
+  uv_timer_t timer; /* what others announce keeps no idle loop alive */
+  uv_loop_init(&loop);
+  uv_timer_init(&loop, &timer);
+  uv_timer_start(&timer, on_tick, 1, 1);
+  cr_assert(eq(int, th_uv_attach(&loop), TH_OK));
+  for (int t = 0; t < THREADS; t++) {
+    threads[t] = (submitter){.array = ones(), .first = awaits + t * (MANY / THREADS)};
+    pthread_create(&threads[t].thread, NULL, submit_awaits, &threads[t]);
+  }
+  while (uv_is_active((uv_handle_t *)&timer)) uv_run(&loop, UV_RUN_ONCE);
+  cr_assert(eq(int, th_uv_detach(&loop), TH_OK));
+  uv_run(&loop, UV_RUN_DEFAULT);
+  cr_assert(eq(int, uv_loop_close(&loop), 0));
+  for (int t = 0; t < THREADS; t++) {
+    pthread_join(threads[t].thread, NULL);
+    cr_assert(eq(int, threads[t].refused, 0));
+    th_release(threads[t].array);
+  }
+  cr_assert(eq(int, th_shutdown(), TH_OK));
+  cr_assert(eq(int, told_once(MANY), MANY));
+}
+
 /* --- events --- */
 
 Test(async, an_event_becomes_ready_once) {

@@ -2,11 +2,13 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/base/atomic.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "ndarray/array.h"
@@ -332,6 +334,86 @@ Test(npy, other_files) {
   compose_file(1, "{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3), }", six, 24);
   cr_assert(th_load_npy(path, th_cpu(50)) == NULL);
   cr_assert(eq(int, th_last_status(), TH_EDEVICE));
+}
+
+static _Atomic uint32_t gate;
+
+static th_status fail_at_gate(void *arg, th_task_context *context) {
+  (void)arg;
+  while (th__load(&gate, TH__ACQUIRE) == 0) th__park(&gate, 0, -1);
+  return th_context_fail(context, TH_EKERNEL, "broken on purpose");
+}
+
+/* Files in the folder of path whose names start with path's. */
+static int files_like(const char *path) {
+  glob_t found = {0};
+  char pattern[256];
+  snprintf(pattern, sizeof pattern, "%s*", path);
+  int n = glob(pattern, 0, NULL, &found) == 0 ? (int)found.gl_pathc : 0;
+  globfree(&found);
+  return n;
+}
+
+Test(npy, the_path_is_looked_at_before_the_array) {
+  th_array *a = th_ones(TH_SHAPE(3), TH_F32, th_cpu(0));
+  th_var *v = th_array_var(a);
+  th_task task = {.name = "broken", .run = fail_at_gate, .writes = &v, .n_writes = 1};
+  cr_assert(eq(int, th_push(&task), TH_OK));
+  cr_assert(eq(int, th_save_npy(a, "/nowhere/at/all.npy"), TH_EIO)); /* returns: it did not wait */
+  cr_assert(eq(int, th_save_npy(a, ""), TH_EIO));
+  cr_assert(eq(int, th_save_npy(a, "/"), TH_EIO));
+  cr_assert(not(th_is_ready(a)));
+  th__store(&gate, 1, TH__RELEASE);
+  th__unpark(&gate, 1);
+  (void)th_wait(a);
+  th_release(a);
+}
+
+Test(npy, an_old_file_stays_until_the_new_one_is_whole) {
+  th_array *good = th_full(TH_SHAPE(3), 7, TH_F32, th_cpu(0));
+  th_array *bad = th_ones(TH_SHAPE(3), TH_F32, th_cpu(0));
+  th_var *v = th_array_var(bad);
+  th_task task = {.name = "broken", .run = fail_at_gate, .writes = &v, .n_writes = 1};
+  unlink(path);
+  th__store(&gate, 1, TH__RELEASE);
+  cr_assert(eq(int, th_push(&task), TH_OK));
+  cr_assert(eq(int, th_save_npy(bad, path), TH_EKERNEL));
+  cr_assert(eq(int, access(path, F_OK), -1)); /* and nothing was left behind */
+  cr_assert(eq(int, files_like(path), 0));
+  cr_assert(eq(int, th_save_npy(good, path), TH_OK));
+  cr_assert(eq(int, chmod(path, 0640), 0));
+  cr_assert(eq(int, th_save_npy(bad, path), TH_EKERNEL));
+  th_array *back = th_load_npy(path, th_cpu(0));
+  cr_assert(back != NULL, "%s", th_last_error());
+  cr_assert(eq(int, th_save_npy(back, path), TH_OK)); /* over itself, keeping who may read it */
+  struct stat info;
+  cr_assert(eq(int, stat(path, &info), 0));
+  cr_assert(eq(int, (int)info.st_mode & 0777, 0640));
+  cr_assert(eq(int, files_like(path), 1));
+  th_release(back);
+  th_release(good);
+  th_release(bad);
+}
+
+Test(npy, links_are_written_through) {
+  char link[256];
+  snprintf(link, sizeof link, "%s.link", path);
+  cr_assert(eq(int, symlink(path, link), 0));
+  th_array *big = th_full(TH_SHAPE(1000), 7, TH_F32, th_cpu(0));
+  th_array *small = th_full(TH_SHAPE(2), 5, TH_F32, th_cpu(0));
+  cr_assert(eq(int, th_save_npy(big, link), TH_OK), "%s", th_last_error());
+  cr_assert(eq(int, th_save_npy(small, link), TH_OK)); /* nothing of the longer one is left */
+  struct stat info;
+  cr_assert(eq(int, lstat(link, &info), 0));
+  bool link_stays = S_ISLNK(info.st_mode);
+  cr_assert(link_stays);
+  th_array *back = th_load_npy(path, th_cpu(0));
+  cr_assert(back != NULL, "%s", th_last_error());
+  cr_assert(eq(i64, th_array_size(back), 2));
+  th_release(back);
+  th_release(big);
+  th_release(small);
+  unlink(link);
 }
 
 Test(npy, saving_refuses) {

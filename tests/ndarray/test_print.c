@@ -343,7 +343,8 @@ Test(print, views) {
   cr_assert(eq(str, text, "[[ 9 10]\n [ 1  2]] i32\n"));
   free(text);
   int64_t large[2] = {100, 4};
-  th_array *row = th__array_view(a, &(th_layout){TH_I32, 1, {4}, {1}, 4});
+  th_array *row = th__array_view(
+      a, &(th_layout){.dtype = TH_I32, .ndim = 1, .offset = 4, .shape = {4}, .strides = {1}});
   cr_assert(eq(int, th__layout_broadcast(&row->layout, large, 2, &view, "test"), TH_OK));
   th_release(v);
   v = th__array_view(row, &view);

@@ -18,23 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/sanitizers.h"
+
 enum { CODE_FAIL = 87, CODE_PASS = 88, CODE_SKIP = 89 };
 
 /* Sanitizers slow a test down; TEST_TIMEOUT_SCALE in the environment overrides. */
-#if defined(__has_feature) /* clang; gcc defines the macros itself */
-#if __has_feature(thread_sanitizer)
-#define __SANITIZE_THREAD__ 1
-#elif __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define TIMEOUT_SCALE 6.0
-#elif defined(__SANITIZE_ADDRESS__)
-#define TIMEOUT_SCALE 4.0
-#else
-#define TIMEOUT_SCALE 1.0
-#endif
+#define TIMEOUT_SCALE (THREAD_SANITIZER ? 6.0 : ADDRESS_SANITIZER ? 4.0 : 1.0)
 
 extern struct criterion_test *__start_cr_tst[] __attribute__((weak));
 extern struct criterion_test *__stop_cr_tst[] __attribute__((weak));

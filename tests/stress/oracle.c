@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "stress/world.h"
+#include "support/fakedriver.h"
 #include "support/lagdevice.h"
 
 /* Everything a run showed: per operation, then what is left in cells and arrays. */
@@ -47,7 +48,16 @@ static bool start_engine(oracle *x, const char *mode, int workers) {
   char engine[64];
   bool seeded = strncmp(mode, "shuffle", 7) == 0 && !strchr(mode, ':');
   snprintf(engine, sizeof engine, seeded ? "%s:%llu" : "%s", mode, (unsigned long long)seed);
-  lag_install(seed);
+  if (x->config->gpu) {
+    /* as it is */
+  } else if (x->config->cuda) {
+    fake_begin(seed);
+    fake_setting("devices", 2);
+    fake_setting("mode", (int64_t)(seed % 4));
+    fake_setting("memops", seed % 8 < 6);
+  } else {
+    lag_install(seed);
+  }
   th_config config = {.size = sizeof config,
                       .engine = engine,
                       .workers = workers,
@@ -133,17 +143,32 @@ static void replay(world *w, const place *order, size_t n) {
   for (int t = 0; t < w->submitters; t++) catch_up(w, t, &next[t], w->ops - 1);
 }
 
+/* Shows the trace of what ran so far. */
+static bool look_at_trace(oracle *x) {
+  char *text = NULL, wrong[300] = "";
+  size_t size = 0;
+  FILE *out = open_memstream(&text, &size);
+  th_status status = out == NULL ? TH_ENOMEM : th_profile_write(out);
+  if (out != NULL) fclose(out);
+  bool ok = status == TH_OK && x->config->look(text, size, wrong, sizeof wrong);
+  free(text);
+  return ok || fail(x, "trace: %s", status == TH_OK ? wrong : th_last_error());
+}
+
 /* Waits, looks, takes the world down and stops the engine. */
-static bool finish(oracle *x, world *w, record *r) {
+static bool finish(oracle *x, world *w, record *r, bool traced) {
   th_status status = th_wait_all(); /* its failures are looked at one by one */
   bool ok = look(x, w, r);
   status = th_wait_all();
+  if (ok && traced) ok = look_at_trace(x);
   if (ok && w->pushed != w->dropped) {
     ok = fail(x, "%llu arguments were pushed, %llu dropped", (unsigned long long)w->pushed,
               (unsigned long long)w->dropped);
   }
   world_close(w);
   status = th_shutdown();
+  const char *findings = x->config->cuda && !x->config->gpu ? fake_findings(true) : "";
+  if (ok && findings[0] != 0) return fail(x, "the fake driver found: %.300s", findings);
   return ok && (status == TH_OK || fail(x, "th_shutdown: %s", th_last_error()));
 }
 
@@ -151,21 +176,22 @@ static bool first_run(oracle *x, record *r, place **order, size_t *n) {
   const oracle_config *c = x->config;
   world w;
   if (!start_engine(x, c->mode, c->workers)) return false;
-  if (!world_open(&w, c->seed, c->submitters, x->ops, c->errors))
+  if (c->look != NULL && th_profile_start(0) != TH_OK) return fail(x, "%s", th_last_error());
+  if (!world_open(&w, c->seed, c->submitters, x->ops, c->errors, c->cuda, c->gpu))
     return fail(x, "%s", th_last_error());
   bool ok = run_submitters(x, &w);
   *order = order_of(&w, n);
-  return finish(x, &w, r) && ok && (*order || fail(x, "out of memory"));
+  return finish(x, &w, r, c->look != NULL) && ok && (*order || fail(x, "out of memory"));
 }
 
 static bool second_run(oracle *x, record *r, const place *order, size_t n) {
   const oracle_config *c = x->config;
   world w;
   if (!start_engine(x, "serial", 1)) return false;
-  if (!world_open(&w, c->seed, c->submitters, x->ops, c->errors))
+  if (!world_open(&w, c->seed, c->submitters, x->ops, c->errors, c->cuda, c->gpu))
     return fail(x, "%s", th_last_error());
   replay(&w, order, n);
-  return finish(x, &w, r);
+  return finish(x, &w, r, false);
 }
 
 static bool same(const sight *a, const sight *b) {

@@ -5,13 +5,15 @@
 #include <time.h>
 
 #include "stress/oracle.h"
+#include "devices/cuda/driver.h"
+#include "support/fakedriver.h"
 #include "thrum/base.h"
 
 typedef struct settings {
   uint64_t first, last;
   int ops, submitters, workers, errors; /* 0 submitters, 0 workers: vary with the seed */
   const char *mode;                     /* NULL: vary with the seed */
-  bool verbose;
+  bool verbose, cuda, gpu, traces;
 } settings;
 
 static const char help[] =
@@ -23,6 +25,9 @@ static const char help[] =
     "  --mode M          threads, serial, shuffle, shuffle-threads (default: all in turn)\n"
     "  --workers W       worker threads, or none (default: 1, 2, 4 and none in turn)\n"
     "  --errors P        failing tasks per thousand (default: 0 and 20 in turn)\n"
+    "  --cuda            on cpu:0 and two fake GPUs instead of two lag devices\n"
+    "  --gpu             on cpu:0 and the GPUs that are there; exit code 77 when there is none\n"
+    "  --traces          record the programs and let thrum-trace check their traces\n"
     "  --verbose         name each seed before it runs\n";
 
 static bool parse(int argc, char **argv, settings *s) {
@@ -30,6 +35,18 @@ static bool parse(int argc, char **argv, settings *s) {
     const char *value = i + 1 < argc ? argv[i + 1] : "";
     if (strcmp(argv[i], "--verbose") == 0) {
       s->verbose = true;
+      continue;
+    }
+    if (strcmp(argv[i], "--cuda") == 0) {
+      s->cuda = true;
+      continue;
+    }
+    if (strcmp(argv[i], "--gpu") == 0) {
+      s->gpu = true;
+      continue;
+    }
+    if (strcmp(argv[i], "--traces") == 0) {
+      s->traces = true;
       continue;
     }
     if (strcmp(argv[i], "--seeds") == 0) {
@@ -62,6 +79,15 @@ int main(int argc, char **argv) {
     fputs(help, stderr);
     return 2;
   }
+  const char *why;
+  if (s.gpu && (why = th__cuda_absent()) != NULL) {
+    fprintf(stderr, "oracle: no GPU: %s\n", why);
+    return 77;
+  }
+  if (s.cuda && !s.gpu && !fake_install(&why)) {
+    fprintf(stderr, "oracle: the fake driver cannot be loaded: %s\n", why);
+    return 2;
+  }
   struct timespec start, now;
   clock_gettime(CLOCK_MONOTONIC, &start);
   long long programs = 0, operations = 0;
@@ -74,6 +100,9 @@ int main(int argc, char **argv) {
                                      : turn % 2   ? 4
                                                   : 1,
                        .mode = s.mode ? s.mode : modes[turn / 2 % 4],
+                       .cuda = s.cuda || s.gpu,
+                       .gpu = s.gpu,
+                       .look = s.traces ? oracle_trace_is_true : NULL,
                        .workers = s.workers ? s.workers : workers[turn / 8 % 4],
                        .errors = s.errors >= 0   ? s.errors
                                  : turn / 32 % 2 ? 20

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/error.h"
 #include "engine/engine.h"
 #include "ndarray/array.h"
 #include "stress/world.h"
+#include "support/fakedriver.h"
 
 typedef struct raw_arg {
   world *w;
@@ -16,9 +18,9 @@ typedef struct raw_arg {
 
 static uint64_t fold(uint64_t h, uint64_t value) { return program_mix(h * 31 + value); }
 
-static uint64_t hash_elements(uint64_t h, th_array *a) {
+static uint64_t hash_elements(uint64_t h, const th_array *a) {
   if (!a->storage->data) return h; /* a skipped maker: only `always` tasks get here */
-  const int32_t *data = th__array_data(a);
+  const int32_t *data = th__array_data((th_array *)a);
   bool floats = a->layout.dtype == TH_F32;
   for (int64_t i = 0; i < th_array_size(a); i++) {
     float f;
@@ -28,8 +30,8 @@ static uint64_t hash_elements(uint64_t h, th_array *a) {
   return h;
 }
 
-/* The work of a raw operation. */
-static void compute(world *w, const op *o, th_array *x, th_array *y) {
+/* The hash of what a raw operation reads, and its work on cells. */
+static uint64_t compute_cells(world *w, const op *o, const th_array *x) {
   uint64_t h = program_mix(o->id);
   for (int i = 0; i < o->n_reads; i++) h = fold(h, w->cells[o->reads[i]].value);
   if (x) h = hash_elements(h, x);
@@ -40,6 +42,11 @@ static void compute(world *w, const op *o, th_array *x, th_array *y) {
     bool in_place = memchr(o->reads, o->writes[i], o->n_reads) != NULL;
     c->value = fold(in_place ? fold(h, c->value) : h, o->writes[i]);
   }
+  return h;
+}
+
+static void compute(world *w, const op *o, const th_array *x, th_array *y) {
+  uint64_t h = compute_cells(w, o, x);
   if (y && y->storage->data) {
     int32_t *data = th__array_data(y);
     for (int64_t i = 0; i < th_array_size(y); i++) {
@@ -49,12 +56,37 @@ static void compute(world *w, const op *o, th_array *x, th_array *y) {
   }
 }
 
+/* Without a kernel of its own: the second quarter of y comes from x, the last from the first, and the first is filled with a mark
+ * of h. */
+static th_status launch_moves(th_task_context *context, const th_array *x, th_array *y,
+                              uint64_t h) {
+  int64_t part = th_array_size(y) / 4 * 4;
+  char *to = th__array_data(y);
+  if (x) {
+    const char *from = th__array_data((th_array *)x);
+    TH_TRY(th__cuda_copy(context, to + part, from + part, part));
+  }
+  TH_TRY(th__cuda_copy(context, to + 3 * part, to, part));
+  return th__cuda_fill(context, to, (unsigned char)(h % 63 + 1), part);
+}
+
+/* On a GPU cells are changed while the task is issued, which happens in order, and arrays by a kernel. */
+static th_status compute_cuda(raw_arg *r, th_task_context *context) {
+  uint64_t h = compute_cells(r->w, &r->o, NULL);
+  th_array *x = r->x && r->x->storage->data && r->x != r->y ? r->x : NULL;
+  if (!r->y || !r->y->storage->data) return TH_OK;
+  if (r->w->gpu) return launch_moves(context, x, r->y, h);
+  return fake_launch_mix(context, x ? th__array_data(x) : NULL, x ? th_array_size(x) : 0,
+                         th__array_data(r->y), th_array_size(r->y), h);
+}
+
 static th_status body(void *arg, th_task_context *context) {
   raw_arg *r = arg;
   if (r->o.fails) {
     return th_context_fail(context, TH_EKERNEL, "injected by %llu",
                            (unsigned long long)r->o.id + 1);
   }
+  if (th_context_device(context).kind == TH_CUDA) return compute_cuda(r, context);
   compute(r->w, &r->o, r->x, r->y);
   return TH_OK;
 }
@@ -132,7 +164,9 @@ th_status raw_submit(actor *a, const op *o) {
   for (int i = 0; i < o->n_writes; i++) writes[n_writes++] = w->cells[o->writes[i]].var;
   /* Arrays of the task's device; a foreign thread can only touch host memory that is complete. */
   int device = o->kind == OP_ASYNC ? 0 : o->device;
-  int class_ = device * 2 + (o->class_ & 1), integers = device * 2;
+  int integers = device * 2;
+  /* The kernel for GPUs cannot tell one NaN from another, as hash_elements() does. */
+  int class_ = w->cuda && device > 0 ? integers : integers + (o->class_ & 1);
   if (o->reads_array) {
     arg.x = th_retain(a->arrays[class_][o->x]);
     reads[n_reads++] = th_array_var(arg.x);
@@ -150,7 +184,7 @@ th_status raw_submit(actor *a, const op *o) {
                   .n_reads = n_reads,
                   .writes = writes,
                   .n_writes = n_writes,
-                  .device = world_device(device),
+                  .device = world_device(w, device),
                   .priority = o->priority,
                   .flags = (o->always ? TH_TASK_ALWAYS : 0) | (o->f == 0 ? TH_TASK_INLINE : 0)};
   th_status status = TH_EAGAIN;

@@ -21,7 +21,7 @@ int main(int argc, char **argv) {
   if (ran) return failed != 0;
   puts("usage: soak [NAME [COUNT]]\n");
   for (int i = 0; i < limit_runs_count; i++) {
-    printf("  %-8s %s (default %ld)\n", limit_runs[i].name, limit_runs[i].about,
+    printf("  %-9s %s (default %ld)\n", limit_runs[i].name, limit_runs[i].about,
            limit_runs[i].large);
   }
   return 2;

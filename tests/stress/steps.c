@@ -86,8 +86,10 @@ static void send(step *s) {
 static void write_host(step *s) {
   int32_t data[64];
   for (int i = 0; i < 64; i++) data[i] = (int32_t)(s->o->id % 1000) - 3 * i;
-  th_array *x = th_slice(s->x, "1:3, :5");
-  done(s, th_write(x, data, 10 * sizeof *data));
+  /* A GPU takes only what lies without gaps. */
+  bool row = s->a->world->cuda && s->o->class_ >= 2;
+  th_array *x = th_slice(s->x, row ? "1:2, :5" : "1:3, :5");
+  done(s, th_write(x, data, (row ? 5 : 10) * sizeof *data));
   memset(data, 0xff, sizeof data); /* th_write() must not look at it any more */
   th_release(x);
 }
@@ -104,8 +106,9 @@ static void reduce(step *s) {
 static void uniform(step *s) {
   int64_t shape[2] = {s->a->world->rows, s->a->world->columns};
   int class_ = s->o->other * 2 + 1;
-  replace(s, class_,
-          th_uniform(s->a->generator, shape, 2, -2, 2, TH_F32, world_device(s->o->other)));
+  replace(
+      s, class_,
+      th_uniform(s->a->generator, shape, 2, -2, 2, TH_F32, world_device(s->a->world, s->o->other)));
 }
 
 static void map_host(step *s) {
@@ -165,14 +168,15 @@ static void renew(step *s) {
   th_array **place = own(s, s->o->class_, s->o->target);
   int64_t shape[2] = {s->a->world->rows, s->a->world->columns};
   th_release(*place);
-  *place =
-      th_full(shape, 2, s->o->number, world_dtype(s->o->class_), world_device(s->o->class_ / 2));
+  *place = th_full(shape, 2, s->o->number, world_dtype(s->o->class_),
+                   world_device(s->a->world, s->o->class_ / 2));
   if (!*place) snprintf(s->a->error, sizeof s->a->error, "renew: %s", th_last_error());
 }
 
 /* Operations whose operands must be own arrays when there are several submitters: they wait and look, or are made of more
- * than one task, so that no single place in the order describes them. */
-static bool only_own(op_kind kind) {
+ * than one task, so that no single place in the order describes them. On a GPU that is every operator without a kernel. */
+static bool only_own(const world *w, op_kind kind) {
+  if (w->cuda && kind != OP_RAW && kind != OP_ASYNC) return true;
   return kind == OP_MOVE || kind == OP_WRITE || kind == OP_REDUCE || kind == OP_READ ||
          kind == OP_MAP || kind == OP_ITEM || kind == OP_WAIT;
 }
@@ -190,7 +194,7 @@ static void carry_out(step *s) {
   case OP_COPY: replace(s, o->class_, th_copy(s->x)); break;
   case OP_CAST: replace(s, o->class_ ^ 1, th_astype(s->x, world_dtype(o->class_ ^ 1))); break;
   case OP_MOVE:
-    replace(s, o->other * 2 + o->class_ % 2, th_copy_to(s->x, world_device(o->other)));
+    replace(s, o->other * 2 + o->class_ % 2, th_copy_to(s->x, world_device(s->a->world, o->other)));
     break;
   case OP_SEND: send(s); break;
   case OP_WRITE: write_host(s); break;
@@ -211,7 +215,7 @@ static void carry_out(step *s) {
 void actor_step(actor *a, int index, bool replay) {
   world *w = a->world;
   op o = program_op(w->seed, a->index, index, w->errors);
-  if (w->submitters > 1 && only_own(o.kind)) {
+  if (w->submitters > 1 && only_own(w, o.kind)) {
     o.x = PROGRAM_SHARED + o.x % PROGRAM_PRIVATE;
     o.y = PROGRAM_SHARED + o.y % PROGRAM_PRIVATE;
   }
@@ -224,7 +228,7 @@ void actor_step(actor *a, int index, bool replay) {
   a->sights[index] = s.seen;
   if (replay) return;
   if (s.count != before) a->sequence[index] = s.last;
-  bool several = s.count > before + 1 && !only_own(o.kind) && o.kind != OP_SEND;
+  bool several = s.count > before + 1 && !only_own(w, o.kind) && o.kind != OP_SEND;
   if (w->submitters > 1 && several && !a->error[0]) {
     snprintf(a->error, sizeof a->error,
              "%s submitted %llu tasks, so its place in the order is not known",

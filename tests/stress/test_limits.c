@@ -22,6 +22,7 @@ static void run(const char *name) {
 
 Test(stress_limits, exits) { run("exits"); }
 Test(stress_limits, forks) { run("forks"); }
+Test(stress_limits, forklocks) { run("forklocks"); }
 Test(stress_limits, nested) { run("nested"); }
 Test(stress_limits, reads) { run("reads"); }
 Test(stress_limits, readers) { run("readers"); }

@@ -7,7 +7,10 @@
 
 #include "support/lagdevice.h"
 
-th_device world_device(int device) { return device == 0 ? th_cpu(0) : lag_device(device - 1); }
+th_device world_device(const world *w, int device) {
+  if (device == 0) return th_cpu(0);
+  return w->cuda ? th_cuda((device - 1) % w->gpus) : lag_device(device - 1);
+}
 
 th_dtype world_dtype(int class_) { return class_ % 2 ? TH_F32 : TH_I32; }
 
@@ -50,7 +53,7 @@ sight look_at_cell(cell *c) {
 static th_array *fresh_array(const world *w, int class_, int operand) {
   int64_t shape[2] = {w->rows, w->columns};
   th_array *a =
-      th_full(shape, 2, 1 + class_ * 3 + operand, world_dtype(class_), world_device(class_ / 2));
+      th_full(shape, 2, 1 + class_ * 3 + operand, world_dtype(class_), world_device(w, class_ / 2));
   return a;
 }
 
@@ -70,20 +73,23 @@ static bool open_actor(world *w, actor *a, int index) {
   return ok;
 }
 
-bool world_open(world *w, uint64_t seed, int submitters, int ops, int errors) {
+bool world_open(world *w, uint64_t seed, int submitters, int ops, int errors, bool cuda, bool gpu) {
   *w = (world){.seed = seed,
                .submitters = submitters,
                .ops = ops,
                .errors = errors,
+               .cuda = cuda,
+               .gpu = gpu,
+               .gpus = cuda ? th_device_count(TH_CUDA) : 0,
                .rows = 4,
                .columns = 6};
   if (seed % 16 == 15) w->rows = 64, w->columns = 700; /* large enough to be split among workers */
-  bool ok = true;
-  for (int i = 0; i < PROGRAM_CELLS; i++) {
+  bool ok = !cuda || w->gpus > 0;
+  for (int i = 0; ok && i < PROGRAM_CELLS; i++) {
     w->cells[i] = (cell){th_var_new(), (uint64_t)i};
     ok = ok && w->cells[i].var;
   }
-  for (int c = 0; c < PROGRAM_CLASSES; c++) {
+  for (int c = 0; ok && c < PROGRAM_CLASSES; c++) {
     for (int i = 0; i < PROGRAM_SHARED; i++) {
       w->shared[c][i] = fresh_array(w, c, i);
       ok = ok && w->shared[c][i];

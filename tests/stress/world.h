@@ -1,5 +1,5 @@
 /* The state that a random program works on: cells (raw variables with a number each) and arrays, on cpu:0 and two lag
- * devices. */
+ * devices, two fake GPUs, or the GPUs that are there: a single one stands for both. */
 #ifndef THRUM_TESTS_STRESS_WORLD_H
 #define THRUM_TESTS_STRESS_WORLD_H
 
@@ -52,6 +52,8 @@ typedef struct foreigner {
 typedef struct world {
   uint64_t seed;
   int submitters, ops, errors; /* ops: per submitter */
+  bool cuda, gpu;              /* the other devices are GPUs; which are no fake ones */
+  int gpus;
   int64_t rows, columns;
   cell cells[PROGRAM_CELLS];
   th_array *shared[PROGRAM_CLASSES][PROGRAM_SHARED];
@@ -61,9 +63,9 @@ typedef struct world {
 } world;
 
 /* Makes a world in the running engine; false with th_last_error() set. */
-bool world_open(world *w, uint64_t seed, int submitters, int ops, int errors);
+bool world_open(world *w, uint64_t seed, int submitters, int ops, int errors, bool cuda, bool gpu);
 void world_close(world *w);
-th_device world_device(int device);
+th_device world_device(const world *w, int device);
 th_dtype world_dtype(int class_);
 
 /* Runs one operation of an actor's program. replay: the order is known, nothing is logged. */

@@ -7,11 +7,6 @@
 
 #include "engine/base/thread.h"
 
-bool engine_start(int workers, const char *engine) {
-  th_config config = {.size = sizeof(config), .workers = workers, .engine = engine};
-  return th_init(&config) == TH_OK;
-}
-
 th_status engine_push(const char *name, th_task_fn run, void *arg, th_var *const *reads,
                       size_t n_reads, th_var *const *writes, size_t n_writes) {
   th_task task = {.name = name,
@@ -22,22 +17,6 @@ th_status engine_push(const char *name, th_task_fn run, void *arg, th_var *const
                   .n_reads = n_reads,
                   .writes = writes,
                   .n_writes = n_writes};
-  return th_push(&task);
-}
-
-static th_status nap(void *arg, th_task_context *context) {
-  (void)context;
-  th__sleep_ns(*(const int64_t *)arg);
-  return TH_OK;
-}
-
-th_status engine_push_nap(const char *name, int64_t ns, th_var *write) {
-  th_task task = {.name = name,
-                  .run = nap,
-                  .arg = &ns,
-                  .arg_size = sizeof(ns),
-                  .writes = &write,
-                  .n_writes = 1};
   return th_push(&task);
 }
 

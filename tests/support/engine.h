@@ -1,39 +1,23 @@
-/* Helpers of engine tests: short pushes, bodies that do little, gates that hold tasks back. */
+/* Helpers of engine tests: pushing any body, bodies that do little, gates that hold tasks back. support/tasks.h starts the
+ * engine and pushes small tasks in one call. */
 #ifndef THRUM_TESTS_ENGINE_H
 #define THRUM_TESTS_ENGINE_H
 
 #include <pthread.h>
 
 #include "engine/base/atomic.h"
+#include "support/sanitizers.h"
 #include "thrum/engine.h"
 
-#if defined(__has_feature) /* clang; gcc defines the macros itself */
-#if __has_feature(thread_sanitizer)
-#define __SANITIZE_THREAD__ 1
-#elif __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
+enum {
+  ENGINE_PLAIN_MEMORY =
+      !ADDRESS_SANITIZER && !THREAD_SANITIZER,  /* resident memory says something */
+  ENGINE_THREADS_AFTER_FORK = !THREAD_SANITIZER /* TSan ends a forked child that starts threads */
+};
 
-/* 0 where a sanitizer's allocator makes resident memory say little. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ENGINE_PLAIN_MEMORY 0
-#else
-#define ENGINE_PLAIN_MEMORY 1
-#endif
-/* 0 under TSan: it ends a forked child that starts threads. */
-#if defined(__SANITIZE_THREAD__)
-#define ENGINE_THREADS_AFTER_FORK 0
-#else
-#define ENGINE_THREADS_AFTER_FORK 1
-#endif
-
-/* th_init() with workers and engine (NULL = default). False when it fails. */
-bool engine_start(int workers, const char *engine);
 /* Pushes run(&arg): the body gets a pointer to this pointer. */
 th_status engine_push(const char *name, th_task_fn run, void *arg, th_var *const *reads,
                       size_t n_reads, th_var *const *writes, size_t n_writes);
-th_status engine_push_nap(const char *name, int64_t ns, th_var *write);
 th_status engine_nothing(void *arg, th_task_context *context);
 th_status engine_count(void *arg, th_task_context *context); /* arg: _Atomic int * */
 th_status engine_fail(void *arg, th_task_context *context);  /* TH_EKERNEL */

@@ -28,10 +28,8 @@ static th_status push(const char *name, th_task_fn run, const void *arg, size_t 
   return th_push(&t);
 }
 
-static th_status nop_run(void *arg, th_task_context *context) { return TH_OK; }
-
 th_status push_nop(th_var *reads, th_var *writes) {
-  return push("nop", nop_run, NULL, 0, reads, writes, 0);
+  return push("nop", engine_nothing, NULL, 0, reads, writes, 0);
 }
 
 static th_status sleep_run(void *arg, th_task_context *context) {
@@ -81,25 +79,4 @@ static th_status add_run(void *arg, th_task_context *context) {
 th_status push_add(_Atomic int *target, int n, th_var *reads, th_var *writes) {
   add_arg a = {target, n};
   return push("add", add_run, &a, sizeof a, reads, writes, 0);
-}
-
-static th_status gate_run(void *arg, th_task_context *context) {
-  _Atomic int *gate = *(_Atomic int **)arg;
-  int closed = 0;
-  th__cas(gate, &closed, -1, TH__ACQ_REL);
-  while (th__load(gate, TH__ACQUIRE) != 1) th__sleep_ns(100000);
-  return TH_OK;
-}
-
-th_status push_gate(_Atomic int *gate, th_var *writes) {
-  return push("gate", gate_run, &gate, sizeof gate, NULL, writes, 0);
-}
-
-int64_t resident_kib(void) {
-  long total = 0, resident = 0;
-  FILE *f = fopen("/proc/self/statm", "r");
-  if (f == NULL) return -1;
-  if (fscanf(f, "%ld %ld", &total, &resident) != 2) resident = -1;
-  fclose(f);
-  return (int64_t)resident * 4;
 }

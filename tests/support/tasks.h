@@ -7,7 +7,7 @@
 /* A log that many tasks append to. */
 typedef struct task_log {
   _Atomic int count;
-  int entries[100000];
+  _Atomic int entries[100000];
 } task_log;
 
 /* Starts the engine for a test; fails the process if it cannot. workers: TH_NO_WORKERS, 0 = default. */
@@ -19,9 +19,5 @@ th_status push_sleep(int ms, th_var *reads, th_var *writes);
 th_status push_log(task_log *log, int entry, th_var *reads, th_var *writes, int priority);
 th_status push_fail(const char *name, const char *text, th_var *reads, th_var *writes);
 th_status push_add(_Atomic int *target, int n, th_var *reads, th_var *writes);
-/* A task that runs until *gate is 1; it sets a gate of 0 to -1 when it starts. */
-th_status push_gate(_Atomic int *gate, th_var *writes);
-
-int64_t resident_kib(void); /* memory of this process */
 
 #endif

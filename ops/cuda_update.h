@@ -1,0 +1,18 @@
+/* What the launcher of sgd_step tells its kernel; C and CUDA C++. */
+#ifndef THRUM_OPS_CUDA_UPDATE_H
+#define THRUM_OPS_CUDA_UPDATE_H
+
+#include "ops/cuda_walk.h"
+
+#define TH__UPDATE_CHUNK 4096 /* elements per block */
+
+/* One parameter; a table of them lies in device memory. */
+typedef struct th__cuda_update {
+  void *p;
+  const void *g;
+  void *v;             /* or NULL */
+  int64_t first_block; /* blocks of the parameters before it */
+  th__cuda_walk walk;  /* of p, g, v */
+} th__cuda_update;
+
+#endif

@@ -1,0 +1,165 @@
+/* Owns the short way of small elementwise calls whose operands lie alike: no layouts are kept, only addresses and a length.
+ * What does not fit, and what is wrong, goes the long way of invoke.c, which has all checks and messages; what both do in the
+ * same order is: the interceptor's first half, results, the task, its second half. */
+#include "devices/blocks.h"
+#include "engine/base/error.h"
+#include "ops/call.h"
+#include "ops/ticket.h"
+
+enum { INPUTS = 3, PARAMS = 16 };
+
+/* The argument of the task. Operand 0 is written: the result, or input 0 again. */
+typedef struct quick {
+  uint64_t ticket;
+  th__inner inner;
+  int64_t size, item; /* elements, bytes of one */
+  int n;              /* operands */
+  bool fresh;         /* operand 0 is a result: nobody else knows it yet */
+  th_storage *storage[1 + INPUTS];
+  int64_t offset[1 + INPUTS]; /* in bytes */
+  _Alignas(16) char params[PARAMS];
+} quick;
+
+/* --- which calls --- */
+
+/* Elements of an array without gaps, as a fresh one; 0 otherwise. */
+static int64_t packed_size(const th_layout *l) {
+  int64_t size = 1;
+  for (int d = l->ndim - 1; d >= 0; d--) {
+    if (l->strides[d] != size) return 0;
+    size *= l->shape[d];
+  }
+  return size;
+}
+
+static bool lies_like(const th_array *b, const th_array *a) {
+  if (!b || !b->storage || b->layout.dtype != a->layout.dtype || b->layout.ndim != a->layout.ndim ||
+      !th__device_same(b->device, a->device))
+    return false;
+  for (int d = 0; d < a->layout.ndim; d++)
+    if (b->layout.shape[d] != a->layout.shape[d] || b->layout.strides[d] != a->layout.strides[d])
+      return false;
+  return true;
+}
+
+/* Elements of a call that fits; 0 otherwise. A written operand must not share its storage. */
+static int64_t fitting_size(const th_op *op, const th_array *const *in, int n_in, int n_out) {
+  const th_array *a = n_in > 0 ? in[0] : NULL;
+  if (n_in != op->in.min || n_out != op->out.min || n_in > INPUTS || !a || !a->storage) return 0;
+  if (op->params_size > PARAMS || op->drop) return 0;
+  if (!th__dtype_in(a->layout.dtype, op->dtypes) || !op->loops[a->layout.dtype]) return 0;
+  for (int i = 1; i < n_in; i++)
+    if (!lies_like(in[i], a) || (n_out == 0 && in[i]->storage == a->storage)) return 0;
+  const th_storage *s = a->storage;
+  if (!(s->ops->caps & TH__CAP_HOST_MEMORY) || s->var.epoch != th__engine_epoch()) return 0;
+  int64_t size = packed_size(&a->layout);
+  return size <= TH__INLINE_ELEMENTS && th__engine_ensure() == TH_OK ? size : 0;
+}
+
+/* --- the task --- */
+
+static th_status quick_run(void *arg, th_task_context *context) {
+  quick *q = arg;
+  char *data[1 + INPUTS];
+  int64_t strides[1 + INPUTS];
+  for (int i = 0; i < q->n; i++) {
+    th_storage *s = q->storage[i];
+    if (!th__load(&s->data, TH__ACQUIRE)) TH_TRY(th__storage_ensure(s, i == 0, context));
+    data[i] = (char *)th__load(&s->data, TH__ACQUIRE) + q->offset[i];
+    strides[i] = q->item;
+  }
+  q->inner(data, strides, q->size, q->params);
+  return TH_OK;
+}
+
+static void quick_drop(void *arg) {
+  quick *q = arg;
+  if (!th__ticket_return(q->ticket))
+    for (int i = q->fresh ? 0 : 1; i < q->n; i++) th__storage_uncount(q->storage[i]);
+  th__block_give(q, sizeof *q);
+}
+
+static void add_operand(quick *q, const th_array *a) {
+  q->storage[q->n] = a->storage;
+  q->offset[q->n++] = a->layout.offset * q->item;
+}
+
+static quick *quick_new(const th_op *op, const void *params, const th_array *const *in, int n_in,
+                        th_array *result, int64_t size) {
+  quick *q = th__block_take(sizeof *q);
+  if (!q) return NULL;
+  q->inner = op->loops[in[0]->layout.dtype];
+  q->size = size;
+  q->item = th__dtype_size(in[0]->layout.dtype);
+  q->n = 0;
+  q->fresh = result != NULL;
+  add_operand(q, result ? result : in[0]);
+  for (int i = 0; i < n_in; i++) add_operand(q, in[i]);
+  if (op->params_size) memcpy(q->params, params, op->params_size);
+  return q;
+}
+
+/* Consumes q. */
+static th_status submit(const th_op *op, quick *q, th_device d) {
+  th_storage *storage[1 + INPUTS];
+  th_var *vars[1 + INPUTS];
+  bool fresh = q->fresh;
+  int n = q->n;
+  for (int i = 0; i < n; i++) {
+    storage[i] = q->storage[i];
+    vars[i] = &storage[i]->var;
+  }
+  th_task task = {.name = op->name,
+                  .run = quick_run,
+                  .arg = q,
+                  .arg_size = sizeof *q,
+                  .drop = quick_drop,
+                  .reads = vars + 1,
+                  .n_reads = (size_t)n - 1,
+                  .writes = vars,
+                  .n_writes = 1,
+                  .device = d,
+                  .flags = TH_TASK_ADOPT | TH_TASK_INLINE,
+                  .bytes = fresh ? q->size * q->item : 0};
+  bool ended;
+  th_status status = th__ticket_push(&task, &q->ticket, &ended);
+  if (status != TH_OK) th__block_give(q, sizeof *q);
+  if (status != TH_OK || ended) return status;
+  if (fresh) th__storage_count_first(storage[0]);
+  for (int i = 1; i < n; i++) th__storage_count(storage[i]);
+  return TH_OK;
+}
+
+/* --- the call --- */
+
+static th_array *make_result(const th_array *like, int64_t size) {
+  const th_storage *s = like->storage;
+  int64_t bytes = size * th__dtype_size(like->layout.dtype);
+  th_storage *storage = th__storage_on(like->device, s->ops, s->state, bytes);
+  th_array *result = storage ? th__array_on(storage, like->device, &like->layout) : NULL;
+  if (result) result->layout.offset = 0;
+  return result;
+}
+
+static th_status carry_out(const th_op *op, const void *params, const th_array *const *in, int n_in,
+                           int64_t size, th_array **out) {
+  if (out && !(*out = make_result(in[0], size))) return th_last_status();
+  quick *q = quick_new(op, params, in, n_in, out ? *out : NULL, size);
+  return q ? submit(op, q, in[0]->device) : TH_ENOMEM;
+}
+
+bool th__quick(const th_op *op, const void *params, const th_array *const *in, int n_in,
+               th_array **out, int n_out, th_status *status) {
+  int64_t size = fitting_size(op, in, n_in, n_out);
+  if (size == 0) return false;
+  const uint8_t written[INPUTS] = {n_out == 0};
+  const th__interceptor *watching = th__interceptor_get();
+  *status = watching && watching->before ? watching->before(op, in, n_in, written) : TH_OK;
+  if (*status == TH_OK) *status = carry_out(op, params, in, n_in, size, n_out ? out : NULL);
+  if (*status == TH_OK && watching && watching->after)
+    *status = watching->after(op, params, in, n_in, out, n_out, written);
+  if (*status == TH_OK || n_out == 0) return true;
+  if (*out) th_release(th_keep(*out));
+  *out = NULL;
+  return true;
+}

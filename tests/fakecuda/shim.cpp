@@ -1,0 +1,4 @@
+/* The one variable of the shim. */
+#include "shim.h"
+
+int fake_backwards;

@@ -1,0 +1,221 @@
+/* Figures of a trace whose figures are known, and every form they are shown in. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/json.h"
+#include "support/traces.h"
+#include "trace/figures.h"
+#include "trace/html.h"
+#include "trace/report.h"
+#include "trace/text.h"
+
+TestSuite(trace_reports, .timeout = 60);
+
+static trace *the_trace;
+static figures *the_figures;
+
+static void open_trace(const char *text) {
+  char error[256];
+  the_trace = trace_parse("t", text, strlen(text), error, sizeof error);
+  cr_assert(the_trace != NULL, "%s", error);
+  the_figures = figures_make(the_trace);
+  cr_assert(the_figures != NULL);
+}
+
+static void close_trace(void) {
+  figures_free(the_figures);
+  trace_free(the_trace);
+}
+
+Test(trace_reports, figures_of_the_diamond) {
+  open_trace(traces_diamond);
+  const figures *f = the_figures;
+  cr_assert(eq(i64, f->end - f->begin, 500));
+  cr_assert(eq(i64, f->sum, 460));
+  cr_assert(eq(i64, f->critical, 360)); /* make, the long add, multiply */
+  cr_assert(eq(sz, f->n_path, 3));
+  cr_assert(eq(int, (int)the_trace->ops[f->path[0]].id, 1));
+  cr_assert(eq(int, (int)the_trace->ops[f->path[1]].id, 3));
+  cr_assert(eq(int, (int)the_trace->ops[f->path[2]].id, 4));
+  cr_assert(eq(i64, f->waited, 470));
+  cr_assert(eq(sz, f->n_edges, 4));
+  cr_assert(eq(sz, f->n_lost_edges, 0));
+  /* worker 0: ready at 0, 0..100 queued; 200..210 queued; 310..430 blocked (D), 430..440 queued, 440..500 nothing. */
+  const lane_figures *l = &f->lanes[0];
+  cr_assert(eq(i64, l->busy, 200));
+  cr_assert(eq(i64, l->idle[IDLE_QUEUED], 120));
+  cr_assert(eq(i64, l->idle[IDLE_BLOCKED], 120));
+  cr_assert(eq(i64, l->idle[IDLE_NOTHING], 60));
+  /* worker 1: 0..100 queued, 100..200 blocked, 200..230 queued, 430..440 queued. */
+  l = &f->lanes[1];
+  cr_assert(eq(i64, l->busy, 260));
+  cr_assert(eq(i64, l->idle[IDLE_QUEUED], 140));
+  cr_assert(eq(i64, l->idle[IDLE_BLOCKED], 100));
+  cr_assert(eq(i64, l->idle[IDLE_NOTHING], 0));
+  double sum = 0;
+  for (int i = 0; i < FIGURES_SLICES; i++) sum += f->parallel[i];
+  cr_assert(epsilon_eq(dbl, sum / FIGURES_SLICES, 460.0 / 500, 1e-9));
+  cr_assert(epsilon_eq(dbl, f->most_parallel, 2, 1e-9));
+  cr_assert(eq(sz, f->n_names, 3));
+  cr_assert(eq(str, the_trace->names[f->names[0].name], "add"));
+  cr_assert(eq(i64, f->names[0].total, 300));
+  cr_assert(eq(i64, f->names[0].p50, 100));
+  cr_assert(eq(i64, f->names[0].p99, 200));
+  cr_assert(eq(i64, f->names[0].queued, 40));
+  cr_assert(eq(i64, f->names[0].blocked, 370));
+  close_trace();
+}
+
+Test(trace_reports, empty) {
+  open_trace("{\"traceEvents\":[]}");
+  char *text = NULL;
+  size_t size;
+  FILE *out = open_memstream(&text, &size);
+  report_summary(the_trace, the_figures, out);
+  report_path(the_trace, the_figures, 10, out);
+  report_table(the_trace, the_figures, REPORT_TEXT, 10, out);
+  cr_assert(report_ascii(the_trace, the_figures, (report_window){0, -1}, 100, true, out));
+  cr_assert(report_svg(the_trace, the_figures, (report_window){0, -1}, 800, out));
+  cr_assert(html_write(the_trace, the_figures, "empty", out));
+  fclose(out);
+  cr_assert(strstr(text, "0 ops on 0 lanes") != NULL);
+  free(text);
+  close_trace();
+}
+
+static char *written(bool (*write)(FILE *out)) {
+  char *text = NULL;
+  size_t size;
+  FILE *out = open_memstream(&text, &size);
+  cr_assert(write(out));
+  fclose(out);
+  return text;
+}
+
+static bool write_summary(FILE *out) { return report_summary(the_trace, the_figures, out), true; }
+static bool write_path(FILE *out) { return report_path(the_trace, the_figures, 10, out), true; }
+static bool write_json(FILE *out) {
+  return report_table(the_trace, the_figures, REPORT_JSON, 10, out), true;
+}
+static bool write_csv(FILE *out) {
+  return report_table(the_trace, the_figures, REPORT_CSV, 10, out), true;
+}
+static bool write_ascii(FILE *out) {
+  return report_ascii(the_trace, the_figures, (report_window){0, -1}, 77, false, out);
+}
+static bool write_svg(FILE *out) {
+  return report_svg(the_trace, the_figures, (report_window){0, -1}, 800, out);
+}
+static bool write_part(FILE *out) {
+  return report_svg(the_trace, the_figures, (report_window){205, 320}, 800, out);
+}
+static bool write_html(FILE *out) { return html_write(the_trace, the_figures, "the <title>", out); }
+
+/* That what write() writes holds all these texts. */
+static void holds(bool (*write)(FILE *out), const char *const *wanted, size_t n) {
+  char *text = written(write);
+  for (size_t i = 0; i < n; i++)
+    cr_assert(strstr(text, wanted[i]) != NULL, "'%s' is missing in:\n%s", wanted[i], text);
+  free(text);
+}
+#define HOLDS(write, ...)                                                                          \
+  holds(write, (const char *const[]){__VA_ARGS__},                                                 \
+        sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
+
+Test(trace_reports, texts) {
+  open_trace(traces_diamond);
+  HOLDS(
+      write_summary, "4 ops on 3 lanes, 4 edges, 1 host waits", "wall time          500 ns",
+      "critical path      360 ns   72.0 %", "all ops            460 ns   92.0 %", "th_wait_all",
+      "cpu:0 worker 0                   2     200 ns  40.0 %          12.0 %    24.0 %    24.0 %");
+  HOLDS(write_path, "critical path: 3 ops, 360 ns of 500 ns wall time (72.0 %)",
+        "mostly add 55.6 %, make 27.8 %, multiply 16.7 %");
+  HOLDS(write_csv,
+        "name,count,failed,total_ns,mean_ns,min_ns,p50_ns,p99_ns,max_ns,queued_ns,blocked_ns,bytes,"
+        "share\n",
+        "\"add\",2,0,300,150,100,100,200,200,20,185,16,0.652174\n");
+  HOLDS(write_ascii,
+        "cpu:0 worker 0           |..........MMMMMMMMMM.AAAAAAAAAA...................|\n",
+        "A add (2)  M make (1)  U multiply (1)\n");
+  char *text = written(write_json);
+  json *table = json_parse(text, strlen(text));
+  cr_assert(table != NULL, "%s", text);
+  const json *line = json_get(table, "operations")->first;
+  cr_assert(eq(str, (char *)json_text(line, "name"), "add"));
+  cr_assert(epsilon_eq(dbl, json_number(line, "p99_ns", 0), 200, 0));
+  json_free(table);
+  free(text);
+  close_trace();
+}
+
+Test(trace_reports, svg_is_small_and_always_the_same) {
+  open_trace(traces_diamond);
+  char *first = written(write_svg), *second = written(write_svg), *part = written(write_part);
+  cr_assert(eq(str, first, second));
+  cr_assert(lt(sz, strlen(first), 6000));
+  cr_assert(strstr(first, "<svg ") == first && strstr(first, "</svg>\n") != NULL);
+  cr_assert(strstr(first, "class=\"path\"") != NULL && strstr(first, "class=\"wait\"") != NULL);
+  cr_assert(strstr(first, ">make<") != NULL && strstr(part, ">make<") == NULL, "%s", part);
+  cr_assert(strstr(part, ">add<") != NULL);
+  free(first);
+  free(second);
+  free(part);
+  close_trace();
+}
+
+Test(trace_reports, html_holds_all_it_needs) {
+  open_trace(traces_diamond);
+  char *text = written(write_html);
+  cr_assert(strncmp(text, "<!doctype html>", 15) == 0);
+  cr_assert(strstr(text, "<title>the &#60;title&#62; - Thrum trace</title>") != NULL);
+  cr_assert(strstr(text, "@DATA@") == NULL && strstr(text, "@SCRIPT@") == NULL &&
+            strstr(text, "@STYLE@") == NULL);
+  cr_assert(strstr(text, "src=") == NULL && strstr(text, "<link") == NULL &&
+            strstr(text, "import ") == NULL);
+  const char *begin = strstr(text, "id=\"data\">"), *end = strstr(begin, "</script>");
+  begin += strlen("id=\"data\">");
+  json *data = json_parse(begin, (size_t)(end - begin));
+  cr_assert(data != NULL);
+  cr_assert(epsilon_eq(dbl, json_number(data, "wall", 0), 500, 0));
+  cr_assert(epsilon_eq(dbl, json_number(data, "critical", 0), 360, 0));
+  cr_assert(eq(str, (char *)json_text(data, "title"), "the <title>"));
+  const json *lengths = json_get(data, "length"); /* make, add, add, multiply: 100 100 200 60 */
+  cr_assert(eq(str, (char *)json_text(lengths, "type"), "u1"));
+  cr_assert(eq(str, (char *)json_text(lengths, "data"), "ZGTIPA=="));
+  cr_assert(eq(str, (char *)json_text(json_get(data, "path"), "data"), "AAID"));
+  json_free(data);
+  free(text);
+  close_trace();
+}
+
+Test(trace_reports, names_cannot_break_out) {
+  char *hostile = traces_replace(traces_diamond, "\"name\":\"make\"",
+                                 "\"name\":\"</script><b>&\\u001b[31m\\\"'\"");
+  open_trace(hostile);
+  char *html = written(write_html), *svg = written(write_svg), *summary = written(write_summary);
+  cr_assert(strstr(html, "</script><b>") == NULL);
+  cr_assert(strstr(html, "\\u003c/script\\u003e\\u003cb\\u003e\\u0026\\u001b[31m") != NULL);
+  cr_assert(strstr(svg, "</script>") == NULL && strchr(svg, 0x1b) == NULL);
+  cr_assert(strchr(summary, 0x1b) == NULL);
+  free(html);
+  free(svg);
+  free(summary);
+  free(hostile);
+  close_trace();
+}
+
+Test(trace_reports, times) {
+  static const struct {
+    int64_t ns;
+    const char *text;
+  } cases[] = {{0, "0 ns"},         {999, "999 ns"},
+               {1000, "1.00 us"},   {999499, "999 us"},
+               {999960, "1.00 ms"}, {12345, "12.3 us"},
+               {99960, "100 us"},   {1234567890, "1.23 s"},
+               {-1500, "-1.50 us"}, {INT64_MAX, "9223372037 s"}};
+  char out[TEXT_TIME];
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    cr_assert(eq(str, (char *)text_time(cases[i].ns, out), (char *)cases[i].text));
+}

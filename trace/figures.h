@@ -1,0 +1,62 @@
+/* What a trace says in numbers: the one source of the summary, the tables and the HTML page. */
+#ifndef THRUM_TRACE_FIGURES_H
+#define THRUM_TRACE_FIGURES_H
+
+#include "trace/trace.h"
+
+enum { FIGURES_SLICES = 120 }; /* of the time axis */
+
+/* Why a lane that could have worked did not. */
+typedef enum idle_cause {
+  IDLE_NOTHING, /* every op submitted so far was running or done */
+  IDLE_BLOCKED, /* ops were pending, and all of them waited for others */
+  IDLE_QUEUED,  /* ops were ready: waking up, or on their way from a queue */
+  IDLE_CAUSES
+} idle_cause;
+
+typedef struct lane_figures {
+  int64_t busy; /* ns with an op */
+  int64_t
+      idle[IDLE_CAUSES]; /* zeros for host threads: what they do otherwise is not the engine's */
+  size_t ops;
+} lane_figures;
+
+/* One line of the table: all ops, or all host waits, of a name. */
+typedef struct name_figures {
+  uint32_t name;
+  size_t count, failed;
+  int64_t total, least, p50, p99, most;
+  int64_t queued;  /* from ready to started, summed up */
+  int64_t blocked; /* from submitted to ready, summed up */
+  int64_t bytes;
+} name_figures;
+
+typedef struct figures {
+  int64_t begin, end; /* first submission to last end of an op; equal when there is none */
+  size_t failed, skipped, n_edges, n_lost_edges; /* lost: one of both ops is not in the trace */
+  int64_t sum;      /* own time of all ops: with one worker it could not be less */
+  int64_t critical; /* the longest chain through the recorded edges */
+  uint32_t *path;   /* [n_path] its ops, first to last */
+  size_t n_path;
+  lane_figures *lanes;             /* [trace.n_lanes] */
+  double parallel[FIGURES_SLICES]; /* ops running at the same time, mean of each slice */
+  double most_parallel;            /* of the slices */
+  name_figures *names;             /* of ops, longest total first */
+  size_t n_names;
+  name_figures *waits; /* of host waits, the same */
+  size_t n_waits;
+  int64_t waited; /* by host threads, all together */
+} figures;
+
+/* NULL when out of memory. */
+figures *figures_make(const trace *t);
+void figures_free(figures *f);
+
+/* Where the stretch of so many ns begins in which most is going on; relative to f->begin. -1 when out of memory. */
+int64_t figures_busiest(const trace *t, const figures *f, int64_t stretch);
+
+/* --- idle.c, for figures.c only --- */
+/* Fills f->lanes and f->parallel. False when out of memory. */
+bool figures_lanes(const trace *t, figures *f);
+
+#endif
