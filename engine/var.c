@@ -46,7 +46,8 @@ static void free_readers(th_var *v) {
 }
 
 void th__var_end(th_var *v) {
-  free_readers(v);
+  /* A list that a thread of the parent was moving at the fork may be gone already: it stays with the process. */
+  if (v->epoch >= th__the.first_epoch) free_readers(v);
   v->readers = v->inline_readers;
   v->reader_capacity = TH__INLINE_READERS;
   if (th__load(&v->error, TH__RELAXED) != NULL) {

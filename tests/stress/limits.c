@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "support/engine.h"
+#include "support/tasks.h"
 #include "thrum/thrum.h"
 
 #define SANITIZED (!ENGINE_PLAIN_MEMORY)
@@ -236,25 +236,6 @@ static bool reads(long n, char *message, size_t bytes) {
 static void *signal_later(void *token) {
   th_token_signal(token, TH_OK, NULL);
   return NULL;
-}
-
-static th_status hand_out_token(void *arg, th_task_context *context) {
-  __atomic_store_n(*(th_token ***)arg, th_context_token(context), __ATOMIC_RELEASE);
-  return TH_OK;
-}
-
-/* Submits a task that writes gate and ends only when its token is signalled; returns the token. */
-static th_token *close_gate(th_var *gate) {
-  th_token *token = NULL, **out = &token;
-  th_task task = {.name = "gate",
-                  .run = hand_out_token,
-                  .arg = &out,
-                  .arg_size = sizeof out,
-                  .writes = &gate,
-                  .n_writes = 1};
-  if (th_push_async(&task) != TH_OK) return NULL;
-  while (!__atomic_load_n(&token, __ATOMIC_ACQUIRE)) usleep(100);
-  return token;
 }
 
 static bool readers(long n, char *message, size_t bytes) {

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "engine/base/thread.h"
 
@@ -79,4 +80,22 @@ static th_status add_run(void *arg, th_task_context *context) {
 th_status push_add(_Atomic int *target, int n, th_var *reads, th_var *writes) {
   add_arg a = {target, n};
   return push("add", add_run, &a, sizeof a, reads, writes, 0);
+}
+
+static th_status hand_out_token(void *arg, th_task_context *context) {
+  __atomic_store_n(*(th_token ***)arg, th_context_token(context), __ATOMIC_RELEASE);
+  return TH_OK;
+}
+
+th_token *close_gate(th_var *gate) {
+  th_token *token = NULL, **out = &token;
+  th_task task = {.name = "gate",
+                  .run = hand_out_token,
+                  .arg = &out,
+                  .arg_size = sizeof out,
+                  .writes = &gate,
+                  .n_writes = 1};
+  if (th_push_async(&task) != TH_OK) return NULL;
+  while (!__atomic_load_n(&token, __ATOMIC_ACQUIRE)) usleep(100);
+  return token;
 }

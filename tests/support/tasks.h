@@ -19,5 +19,7 @@ th_status push_sleep(int ms, th_var *reads, th_var *writes);
 th_status push_log(task_log *log, int entry, th_var *reads, th_var *writes, int priority);
 th_status push_fail(const char *name, const char *text, th_var *reads, th_var *writes);
 th_status push_add(_Atomic int *target, int n, th_var *reads, th_var *writes);
+/* Submits a task that writes gate and ends only when its token is signalled; returns the token, NULL when it was refused. */
+th_token *close_gate(th_var *gate);
 
 #endif
