@@ -46,6 +46,7 @@ static void sort(th__access *set, size_t n) {
 /* Read and write of one variable become an access with both bits. */
 size_t th__access_merge(th__access *set, size_t n) {
   size_t kept = 0;
+  sort(set, n);
   for (size_t i = 0; i < n; i++) {
     if (kept > 0 && (set[kept - 1] ^ set[i]) < 4) {
       set[kept - 1] |= set[i];
@@ -61,6 +62,5 @@ size_t th__access_gather(const th_task *t, th__access *set) {
   for (size_t i = 0; i < n; i++)
     set[i] = i < t->n_reads ? (uintptr_t)t->reads[i] | TH__ACCESS_READ
                             : (uintptr_t)t->writes[i - t->n_reads] | TH__ACCESS_WRITE;
-  sort(set, n);
   return th__access_merge(set, n);
 }

@@ -1,5 +1,5 @@
-/* Owns a task's access set: the check of what the user lists, and the set sorted by address, every variable once. Private to
- * submission. */
+/* Owns a task's access set: the check of what the user lists, and the set in which every variable is found once. Locks are taken
+ * in the order of addresses, so a set is sorted before they are; a short one only then. Private to submission. */
 #ifndef THRUM_ENGINE_ACCESS_H
 #define THRUM_ENGINE_ACCESS_H
 
@@ -10,7 +10,7 @@
 th_status th__access_check(const th_task *t);
 /* Sorts and merges a set of any length into set, which has room for all that are listed. Returns how many are left. */
 size_t th__access_gather(const th_task *t, th__access *set);
-/* For sets that were sorted: merges neighbours of one variable. */
+/* Sorts, and makes one access of those to one variable. Returns how many are left. */
 size_t th__access_merge(th__access *set, size_t n);
 
 /* The smaller first. Compiles to conditional moves: the order of addresses cannot be predicted. */
@@ -18,6 +18,16 @@ static inline void th__access_order(th__access *a, th__access *b) {
   th__access x = *a, y = *b;
   *a = x < y ? x : y;
   *b = x < y ? y : x;
+}
+
+/* Up to TH__INLINE_VARS. */
+static inline __attribute__((always_inline)) void th__access_sort_few(th__access *set, int n) {
+  if (n < 2) return;
+  if (n == 3) {
+    th__access_order(&set[0], &set[1]);
+    th__access_order(&set[1], &set[2]);
+  }
+  th__access_order(&set[0], &set[1]);
 }
 
 static inline bool th__access_list(th_var *const *list, size_t n, th__access kind, uint32_t epoch,
@@ -30,7 +40,8 @@ static inline bool th__access_list(th_var *const *list, size_t n, th__access kin
   return true;
 }
 
-/* The common case, without a second look: at most TH__INLINE_VARS variables. Returns how many, or -1: see th__access_check(). */
+/* The common case, without a second look: at most TH__INLINE_VARS variables, reads first, not sorted. Returns how many, or -1: see
+ * th__access_check(). */
 static inline __attribute__((always_inline)) int th__access_few(const th_task *t, uint32_t epoch,
                                                                 th__access *set) {
   size_t n_reads = t->n_reads, n = n_reads + t->n_writes;
@@ -41,12 +52,8 @@ static inline __attribute__((always_inline)) int th__access_few(const th_task *t
       !th__access_list(t->writes, n - n_reads, TH__ACCESS_WRITE, epoch, set + n_reads))
     return -1;
   if (n < 2) return (int)n;
-  if (n == 3) {
-    th__access_order(&set[0], &set[1]);
-    th__access_order(&set[1], &set[2]);
-  }
-  th__access_order(&set[0], &set[1]);
-  bool twice = (set[0] ^ set[1]) < 4 || (n == 3 && (set[1] ^ set[2]) < 4);
+  bool twice = (set[0] ^ set[1]) < 4 ||
+               (n == 3 && ((set[1] ^ set[2]) < 4 || (set[0] ^ set[2]) < 4));
   return (int)(__builtin_expect(twice, 0) ? th__access_merge(set, n) : n);
 }
 

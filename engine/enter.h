@@ -76,6 +76,16 @@ TH__INLINED void th__enter_and_unlock(const th__access *set, int n, th__ref ref,
   }
 }
 
+/* In a section of the sole thread, when nothing is pending: there is nobody to wait for, and whoever a variable remembers has
+ * finished. */
+TH__INLINED void th__enter_idle(const th__access *set, int n, th__ref ref, uint64_t sequence) {
+  TH__UNROLLED for (int i = 0; i < n; i++) {
+    th_var *v = TH__ACCESS_VAR(set[i]);
+    v->n_readers = 0;
+    th__enter(v, set[i] & TH__ACCESS_WRITE, ref, sequence);
+  }
+}
+
 /* Links the task behind n others. Returns how many of them had finished. */
 TH__INLINED uint32_t th__link_all(th__thread *self, th__task *r, const th__ref *list, int n,
                                   bool plain, bool sole) {

@@ -276,18 +276,27 @@ static uint32_t enter_many(th__thread *self, const th_task *t, th__entry *e, th_
   return before - listed;
 }
 
+/* No task of this thread is unfinished; inside a section of the sole thread, no task at all. */
+TH__INLINED bool nothing_pending(const th__thread *self) {
+  return th__load(&self->submitted, TH__RELAXED) == th__load(&self->completed, TH__RELAXED);
+}
+
 /* The record enters its n variables; whoever must finish first decides when it runs. */
 TH__INLINED th__ref hand_in(th__thread *self, const th_task *t, th__entry *e, int n, bool plain) {
-  const th__access *set = plain ? e->few : e->set;
-  bool sole = th__sole_enter(self);
-  if (!sole) th__ask_for_writers(set, n); /* locks do not let the processor look ahead by itself */
+  th__access *set = plain ? e->few : e->set;
+  bool sole = th__sole_enter(self), idle = sole && nothing_pending(self);
+  if (!sole) {
+    if (plain || n <= TH__INLINE_VARS) th__access_sort_few(set, n);
+    th__ask_for_writers(set, n); /* locks do not let the processor look ahead by itself */
+  }
   if (t->bytes > 0) th__memory_take(self, th__memory_unpack(th__memory_pack(t->bytes)));
   th__ref list[TH__LISTED], ref = th__task_ref(e->r);
   uint64_t newest = 0;
   th__count(&self->submitted, 1);
-  int before = th__lock_and_list(self, set, n, list, &newest, sole);
+  int before = idle ? 0 : th__lock_and_list(self, set, n, list, &newest, sole);
   if (__builtin_expect(before < 0, 0)) {
     th__sole_leave(self, sole);
+    if (plain || n <= TH__INLINE_VARS) th__access_sort_few(set, n);
     th__entry many = *e;
     if (plain) many.class_ = TH__CLASS_DEFAULT, many.kind_flags = 0;
     if (plain || e->set == e->few) many.set = many.few;
@@ -297,7 +306,11 @@ TH__INLINED th__ref hand_in(th__thread *self, const th_task *t, th__entry *e, in
   uint64_t sequence = next_sequence(self, newest, !plain && (t->flags & TH_TASK_INTERNAL));
   th__store(&e->r->sequence, sequence, TH__RELAXED);
   fill(self, t, e, n, ref, (uint32_t)before, plain);
-  th__enter_and_unlock(set, n, ref, sequence, sole);
+  if (idle) {
+    th__enter_idle(set, n, ref, sequence);
+  } else {
+    th__enter_and_unlock(set, n, ref, sequence, sole);
+  }
   if (before == 0) {
     th__sole_leave(self, sole);
     start_alone(self, t, e, ref, plain);
@@ -312,9 +325,7 @@ TH__INLINED th__ref hand_in(th__thread *self, const th_task *t, th__entry *e, in
 /* In serial mode nothing stays pending behind a call. */
 TH__INLINED void settle(th__thread *self, th__ref ref) {
   if (__builtin_expect(th__the.mode != TH__MODE_SERIAL, 1)) return;
-  if (!th__ref_finished(ref) ||
-      th__load(&self->submitted, TH__RELAXED) != th__load(&self->completed, TH__RELAXED))
-    run_serial(self, ref);
+  if (!th__ref_finished(ref) || !nothing_pending(self)) run_serial(self, ref);
 }
 
 /* What comes after the check, for any task. */
