@@ -52,8 +52,8 @@ static inline __attribute__((always_inline)) int th__access_few(const th_task *t
       !th__access_list(t->writes, n - n_reads, TH__ACCESS_WRITE, epoch, set + n_reads))
     return -1;
   if (n < 2) return (int)n;
-  bool twice = (set[0] ^ set[1]) < 4 ||
-               (n == 3 && ((set[1] ^ set[2]) < 4 || (set[0] ^ set[2]) < 4));
+  bool twice =
+      (set[0] ^ set[1]) < 4 || (n == 3 && ((set[1] ^ set[2]) < 4 || (set[0] ^ set[2]) < 4));
   return (int)(__builtin_expect(twice, 0) ? th__access_merge(set, n) : n);
 }
 
