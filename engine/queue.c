@@ -16,6 +16,8 @@ static bool grow(th__queue *q) {
   return true;
 }
 
+bool th__queue_reserve(th__queue *q) { return q->capacity > 0 || grow(q); }
+
 bool th__queue_push(th__queue *q, th__ref ref) {
   th__spin_lock(&q->lock);
   uint32_t count = th__load(&q->count, TH__RELAXED);
