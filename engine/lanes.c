@@ -6,8 +6,12 @@
 #include "engine/parts.h"
 #include "engine/trace.h"
 
-#define MAX_LANES  64
-#define IDLE_SPINS 2000
+#define MAX_LANES   64
+#define IDLE_SPINS  2000
+#define YIELD_AFTER 64
+#define NAP_AFTER   1000000 /* ns in which nothing was issued and nothing completed */
+#define NAP_MOST    1000000 /* ns */
+#define NAP_PART    8 /* of the time without an event, so nothing is noticed later than by that */
 
 /* Issued tasks of one lane, oldest first. */
 typedef struct lane {
@@ -25,9 +29,15 @@ typedef struct th__lanes {
   uint64_t last_done;  /* sequence number and name of the task that completed last */
   const char *last_name;
   _Atomic uint32_t outstanding, sleeping, wake;
+  _Atomic uint32_t events; /* issues and completions; counted under the lock */
   bool has_thread;
   th__thread_handle handle;
 } th__lanes;
+
+/* Relaxed: the issue thread only looks whether it has changed. */
+static void note_event(th__lanes *l) {
+  th__store(&l->events, th__load(&l->events, TH__RELAXED) + 1, TH__RELAXED);
+}
 
 /* What the device calls when the lane reaches the task. */
 static void body(void *arg, void *lane_handle) {
@@ -179,6 +189,7 @@ bool th__lanes_issue(th__thread *self, th__task *task) {
   th_status status = e.status;
   bool done = true;
   th__fetch_add(&l->outstanding, 1, TH__RELAXED);
+  note_event(l);
   if (status == TH_OK && !lane_append(own, task)) status = TH_ENOMEM;
   if (status == TH_OK) {
     status = device->ops->issue(device->state, e.lane, body, task, &point);
@@ -233,6 +244,7 @@ static bool poll_lane(th__thread *self, th__pool_device *device, lane *a) {
   a->count--;
   (void)th__finish(self, task, 0, false);
   th__fetch_sub(&l->outstanding, 1, TH__RELEASE);
+  note_event(l);
   return true;
 }
 
@@ -271,6 +283,7 @@ void th__lanes_run_now(th__thread *self, th__task *task) {
 
 void th__lanes_push(th__thread *self, th__pool_device *device, th__ref ref) {
   th__lanes *l = device->lanes;
+  /* Without memory for a larger ring, until the issue thread has made room in this one. */
   while (!th__queue_push(&l->inbox, ref)) th__yield();
   if (!l->has_thread) return; /* serial mode: a thread of the program takes it */
   if (th__load(&l->sleeping, TH__SEQ_CST) != 0) { /* pairs with the sleeper, as for workers */
@@ -283,20 +296,56 @@ th__ref th__lanes_take(th__pool_device *device) {
   return device->lanes->has_thread ? 0 : th__queue_pop_front(&device->lanes->inbox, 0);
 }
 
-static void sleep_idle(th__lanes *l) {
+/* Until something is to be issued, or for so many ns. */
+static void sleep_idle(th__lanes *l, int64_t ns) {
   uint32_t wake = th__load(&l->wake, TH__ACQUIRE);
   th__fetch_add(&l->sleeping, 1, TH__SEQ_CST);
   if (th__load(&l->inbox.count, TH__SEQ_CST) == 0 && !th__load(&th__the.stopping, TH__ACQUIRE))
-    th__park(&l->wake, wake, -1);
+    th__park(&l->wake, wake, ns);
   th__fetch_sub(&l->sleeping, 1, TH__SEQ_CST);
+}
+
+/* What the issue thread does while tasks are on lanes and none is to be issued. */
+typedef struct watch {
+  uint32_t events; /* at the last look */
+  uint32_t looks;  /* since there was one */
+  int64_t since;   /* ns, soon after there was one; known once there were enough looks */
+} watch;
+
+/* Polls without a pause at first, since most bodies take microseconds; then yields; when nothing has completed for a while, naps. */
+static void watch_lanes(th__lanes *l, watch *w) {
+  uint32_t events = th__load(&l->events, TH__RELAXED);
+  if (events != w->events || w->looks == 0) {
+    w->events = events;
+    w->looks = 1;
+    return;
+  }
+  if (w->looks < YIELD_AFTER) {
+    if (++w->looks == YIELD_AFTER) w->since = th__now_ns();
+    return;
+  }
+  int64_t quiet = th__now_ns() - w->since;
+  if (quiet < NAP_AFTER)
+    th__yield();
+  else
+    sleep_idle(l, quiet / NAP_PART < NAP_MOST ? quiet / NAP_PART : NAP_MOST);
+}
+
+/* Nobody else does what this thread does, so it waits for memory when there is none for its record. NULL: the engine stops. */
+static th__thread *issue_self(void) {
+  th__thread *self;
+  while ((self = th__self()) == NULL && !th__load(&th__the.stopping, TH__ACQUIRE))
+    th__sleep_ns(NAP_MOST);
+  if (self != NULL) self->engine_thread = true;
+  return self;
 }
 
 static void issue_main(void *arg) {
   th__pool_device *device = arg;
   th__lanes *l = device->lanes;
-  th__thread *self = th__self();
+  th__thread *self = issue_self();
   uint32_t idle = 0;
-  if (self != NULL) self->engine_thread = true;
+  watch w = {0};
   while (self != NULL && !th__load(&th__the.stopping, TH__ACQUIRE)) {
     th__ref ref = th__queue_pop_front(
         &l->inbox, th__the.mode == TH__MODE_SHUFFLE_THREADS ? th__random(self) | 1 : 0);
@@ -304,13 +353,14 @@ static void issue_main(void *arg) {
       (void)th__lanes_issue(self, th__task_at(TH__REF_SLOT(ref)));
     bool busy = th__lanes_poll(self, device);
     if (ref != 0) {
-      idle = 0;
+      idle = w.looks = 0;
     } else if (busy) {
-      if (++idle > 64) th__yield();
+      idle = 0;
+      watch_lanes(l, &w);
     } else if (++idle > IDLE_SPINS) {
       th__starved_idle(self);
-      sleep_idle(l);
-      idle = 0;
+      sleep_idle(l, -1);
+      idle = w.looks = 0;
     } else {
       th__pause();
     }
@@ -329,6 +379,10 @@ th_status th__lanes_open(th__pool_device *device) {
     return th__fail(TH_ENOMEM, "engine: no mutex for a lane device");
   }
   device->lanes = l;
+  if (!th__queue_reserve(&l->inbox)) {
+    th__lanes_close(device);
+    return TH_ENOMEM;
+  }
   if (th__the.mode == TH__MODE_SERIAL || th__the.mode == TH__MODE_SHUFFLE) return TH_OK;
   char name[40];
   snprintf(name, sizeof name, "th-issue-%d", device->index);
