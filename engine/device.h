@@ -73,9 +73,14 @@ typedef struct th__device_ops {
    * TH_EBUSY, TH_EDEVICE: it is still lost. */
   th_status (*reset)(void *state);
 
+  /* (optional) Memory of the host, in whole pages, becomes known to the device, which then copies from and to it without a detour;
+   * unpin before it is freed, however late, with what pin answered. Thread-safe. */
+  th_status (*pin)(void *state, void *memory, int64_t bytes, uint64_t *out);
+  void (*unpin)(void *state, void *memory, uint64_t pinned);
+
   /* (optional) Copies between host memory and a block, inside a task body of this device; default memcpy, legal with
-   * TH__CAP_HOST_MEMORY only. copy_in has read the host's bytes when it returns. What copy_out writes may be looked at when the
-   * task has finished, or after copy_wait ((optional): the default is that copy_out waits itself). */
+   * TH__CAP_HOST_MEMORY only. copy_in has read the host's bytes when it returns; pinned ones must stay as they are until the
+   * task has finished. What copy_out writes may be looked at when the task has finished, or after copy_wait ((optional): the default is that copy_out waits itself). */
   th_status (*copy_in)(void *state, void *lane_handle, void *block, const void *host,
                        int64_t bytes);
   th_status (*copy_out)(void *state, void *lane_handle, void *host, const void *block,
@@ -88,6 +93,9 @@ typedef struct th__device_ops {
                          int64_t bytes);
 } th__device_ops;
 
+/* As th_parallel_for(), inside a body on a lane or where one ends: the workers of cpu:0 take part, when there are any. */
+void th__device_loop(int64_t n, int64_t grain, void (*body)(int64_t first, int64_t last, void *arg),
+                     void *arg);
 /* Installs the operations of a kind: once per kind, before its first use. TH_EBUSY if the kind is taken. */
 th_status th__device_register(th_device_kind kind, const th__device_ops *ops);
 /* The operations and state of a device, opened on first use. TH_EDEVICE naming the device if absent. */

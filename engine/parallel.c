@@ -119,13 +119,13 @@ static void run_alone(int64_t n, int64_t grain, void (*body)(int64_t, int64_t, v
   body(first, n, arg);
 }
 
-void th_parallel_for(th_task_context *context, int64_t n, int64_t grain,
-                     void (*body)(int64_t first, int64_t last, void *arg), void *arg) {
+/* With the workers of `device` as guests. task: who waits for it may help; 0 = nobody. */
+static void run_loop(th__thread *self, th__pool_device *device, th__ref task, int64_t n,
+                     int64_t grain, void (*body)(int64_t, int64_t, void *), void *arg) {
   if (n <= 0) return;
   if (grain < 1) grain = 1;
-  th__pool_device *device = th__task_device(context->task);
   int64_t blocks = (n - 1) / grain + 1;
-  int guests = device->lanes != NULL || inside ? 0 : device->n_workers;
+  int guests = device == NULL || device->lanes != NULL || inside ? 0 : device->n_workers;
   if (guests > cores() - 1) guests = cores() - 1;
   if (blocks - 1 < guests) guests = (int)(blocks - 1);
   loop *l = guests > 0 ? take() : NULL;
@@ -133,14 +133,13 @@ void th_parallel_for(th_task_context *context, int64_t n, int64_t grain,
     run_alone(n, grain, body, arg);
     return;
   }
-  th__thread *self = context->thread;
   l->n = n;
   l->grain = grain;
   l->blocks = blocks;
   l->body = body;
   l->arg = arg;
   l->most_guests = (uint32_t)guests;
-  l->task = th__task_ref(context->task);
+  l->task = task;
   th__store(&l->next, 0, TH__RELAXED);
   uint32_t generation = (uint32_t)(th__load(&l->word, TH__RELAXED) >> 32) + 1;
   /* release: guests see the fields. The owner is no guest. */
@@ -152,4 +151,16 @@ void th_parallel_for(th_task_context *context, int64_t n, int64_t grain,
   (void)run_blocks(l);
   th__store(&self->loop, 0, TH__RELAXED);
   finish(l);
+}
+
+void th_parallel_for(th_task_context *context, int64_t n, int64_t grain,
+                     void (*body)(int64_t first, int64_t last, void *arg), void *arg) {
+  run_loop(context->thread, th__task_device(context->task), th__task_ref(context->task), n, grain,
+           body, arg);
+}
+
+void th__device_loop(int64_t n, int64_t grain, void (*body)(int64_t first, int64_t last, void *arg),
+                     void *arg) {
+  th__thread *self = th__self();
+  run_loop(self, self != NULL ? th__device_if_open((th_device){0}) : NULL, 0, n, grain, body, arg);
 }

@@ -206,12 +206,39 @@ static th_status assign(const th_array *a, const th_array *b) {
   return th__invoke(&assign_op, NULL, (const th_array *const[]){a, b}, 2, NULL, 0);
 }
 
+static th_status infer_move(th_infer *io, const void *params) { return TH_OK; }
+
+static th_status vjp_move(const th_vjp *v) {
+  if (!v->needed[1]) return TH_OK;
+  v->result[1] = th_copy_to(v->gradients[0], ((const copy_to_params *)v->params)->from);
+  return v->result[1] ? TH_OK : th_last_status();
+}
+
+/* Between a device and the host, of elements that lie alike without gaps: one copy, as it lies. */
+static const th_op move_op = {.name = "assign",
+                              .in = {2},
+                              .writes = 1,
+                              .flags = TH_OP_TRANSFER | TH_OP_OVERWRITES,
+                              .dtypes = TH_ANY,
+                              .params_size = sizeof(copy_to_params),
+                              .infer = infer_move,
+                              .vjp = vjp_move};
+
+static bool moves(const th_array *a, const th_array *b) {
+  return has_data(a->device) && has_data(b->device) &&
+         host_reaches(a->device) != host_reaches(b->device) && a->layout.dtype == b->layout.dtype &&
+         th__layout_same_shape(&a->layout, &b->layout) && th__layout_contiguous(&a->layout) &&
+         th__layout_contiguous(&b->layout);
+}
+
 th_status th_assign(th_array *a, const th_array *b) {
   if (!a || !b || th_device_equal(a->device, b->device)) return assign(a, b);
   th_layout grown;
   TH_TRY(th__layout_broadcast(&b->layout, a->layout.shape, a->layout.ndim, &grown, "assign"));
   if (!has_data(b->device) && has_data(a->device))
     return th__fail(TH_ENODATA, "assign: argument 1 is on meta and has no data");
+  copy_to_params p = {b->device};
+  if (moves(a, b)) return th__invoke(&move_op, &p, (const th_array *const[]){a, b}, 2, NULL, 0);
   th_scope scope = th__scope_suspend();
   th_array *near = th_copy_to(b, a->device);
   th_status status = near ? assign(a, near) : th_last_status();

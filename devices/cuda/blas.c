@@ -10,6 +10,7 @@
 
 #define LIBRARY_NAME    "libcublas.so.13"
 #define WORKSPACE_BYTES (INT64_C(32) << 20) /* what NVIDIA advises for its newer cards */
+#define WORKSPACE_PART  64                  /* of the limit of memory at most: each lane has one */
 
 static th__cublas_library blas;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -51,12 +52,15 @@ static th_status open_handle(th__cuda_lane *lane) {
   lane->blas = handle;
   TH_TRY(check(d, blas.set_stream(handle, lane->stream), "stream"));
   th__last_error kept = *th__error_slot();
-  if (th__cuda_pool_take(&d->memory, WORKSPACE_BYTES, &lane->blas_workspace) != TH_OK) {
+  th_memory_info memory;
+  th__cuda_pool_figures(&d->memory, &memory);
+  int64_t bytes = memory.limit / WORKSPACE_PART;
+  if (bytes > WORKSPACE_BYTES) bytes = WORKSPACE_BYTES;
+  if (th__cuda_pool_take(&d->memory, bytes, &lane->blas_workspace) != TH_OK) {
     *th__error_slot() = kept;
     return TH_OK;
   }
-  return check(d, blas.set_workspace(handle, lane->blas_workspace, (size_t)WORKSPACE_BYTES),
-               "workspace");
+  return check(d, blas.set_workspace(handle, lane->blas_workspace, (size_t)bytes), "workspace");
 }
 
 void th__cuda_blas_close(th__cuda_lane *lane) {
@@ -98,7 +102,7 @@ th_status th__cuda_gemm(th_task_context *context, const th__cuda_gemm_args *g) {
   static const float one_f = 1, zero_f = 0;
   static const double one_d = 1, zero_d = 0;
   bool wide = compute == TH__CUBLAS_COMPUTE_64F;
-  th__cuda_running.touched = true;
+  th__cuda_adds(2 * (double)g->m * (double)g->n * (double)g->k * (double)g->batch, TH__CUDA_FLOPS);
   /* cuBLAS counts columns first, so it sees every operand transposed: C' = B' A'. */
   return check(d,
                blas.gemm(lane->blas, g->transpose_b ? TH__CUBLAS_TRANSPOSE : TH__CUBLAS_PLAIN,

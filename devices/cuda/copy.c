@@ -1,14 +1,47 @@
-/* Owns copies between host memory and a device. The host's memory is pageable, so copies go through pinned staging blocks: on the
- * way in the host's bytes are taken at once, on the way out they land in the host's memory when the engine asks whether the lane has
- * passed. A later body of the same device may be issued before that; what it reads of the host's memory has landed first. All under
- * the engine's lock of the device. */
+/* Owns copies between host memory and a device. Pinned memory of the host is copied as it lies. Pageable memory goes through pinned
+ * staging blocks, which the host's workers fill and empty together: on the way in the host's bytes are taken at once, on the way out
+ * they land in the host's memory when the engine asks whether the lane has passed. A later body of the same device may be issued
+ * before that; what it reads of the host's memory has landed first. All under the engine's lock of the device. */
 #include <string.h>
 
 #include "devices/cuda/parts.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 
-#define STAGE_BYTES (INT64_C(4) << 20) /* larger copies go in pieces */
+#define STAGE_BYTES (INT64_C(4) << 20)   /* larger copies go in pieces */
+#define SHARE_BYTES (INT64_C(512) << 10) /* of a piece per turn of a worker */
+#define ASK_BYTES                                                                                  \
+  (INT64_C(64) << 10) /* smaller ones are staged without asking whether they are pinned */
+
+/* ---- bytes ---- */
+
+typedef struct bytes_move {
+  char *to;
+  const char *from;
+} bytes_move;
+
+static void move_share(int64_t first, int64_t last, void *arg) {
+  const bytes_move *m = arg;
+  memcpy(m->to + first, m->from + first, (size_t)(last - first));
+}
+
+static void move_bytes(void *to, const void *from, size_t bytes) {
+  bytes_move m = {to, from};
+  th__device_loop((int64_t)bytes, SHARE_BYTES, move_share, &m);
+}
+
+static bool is_pinned_at(const char *host) {
+  int type = 0;
+  return th__cu.pointer_attribute(&type, TH__CU_POINTER_MEMORY_TYPE,
+                                  (th__cu_address)(uintptr_t)host) == TH__CU_SUCCESS &&
+         type == TH__CU_MEMORY_HOST;
+}
+
+/* Known to the driver from end to end, whoever pinned it. */
+static bool is_pinned(const void *host, int64_t bytes) {
+  const char *first = host;
+  return bytes >= ASK_BYTES && is_pinned_at(first) && is_pinned_at(first + bytes - 1);
+}
 
 /* ---- landing ---- */
 
@@ -22,7 +55,7 @@ static void land_one(th__cuda_device *d, th__cuda_landing *previous, th__cuda_la
   *(previous != NULL ? &previous->next : &d->landings) = l->next;
   if (d->last_landing == l) d->last_landing = previous;
   l->lane->n_landings--;
-  memcpy(l->to, l->staging, l->bytes);
+  if (l->staging != NULL) move_bytes(l->to, l->staging, l->bytes);
   th__cuda_pool_give(&d->staging, l->staging);
   th__free(l);
 }
@@ -63,10 +96,11 @@ static th_status land_now(th__cuda_lane *lane) {
 
 th_status th__cuda_copy_wait(void *state, void *lane_handle) { return land_now(lane_handle); }
 
-/* The host's memory is about to be read: what is still to land there lands. */
-static th_status land_on(th__cuda_device *d, const void *memory, size_t bytes) {
+/* The host's memory is about to be used: what is still to land there lands. What arrives there without us needs to be waited for by
+ * the host's own accesses only (by_host), since lanes are ordered. */
+static th_status land_on(th__cuda_device *d, const void *memory, size_t bytes, bool by_host) {
   for (th__cuda_landing *l = d->landings; l != NULL;) {
-    if (!overlaps(l, memory, bytes)) {
+    if (!overlaps(l, memory, bytes) || (l->staging == NULL && !by_host)) {
       l = l->next;
       continue;
     }
@@ -91,7 +125,7 @@ static th_status copy_piece_in(th__cuda_lane *lane, char *block, const char *hos
   th__cuda_device *d = lane->device;
   void *staging;
   TH_TRY(take_staging(d, bytes, &staging));
-  memcpy(staging, host, (size_t)bytes);
+  move_bytes(staging, host, (size_t)bytes);
   th_status status = th__cuda_check(
       d, th__cu.copy_in((th__cu_address)(uintptr_t)block, staging, (size_t)bytes, lane->stream),
       "copy in");
@@ -102,9 +136,15 @@ static th_status copy_piece_in(th__cuda_lane *lane, char *block, const char *hos
 th_status th__cuda_copy_in(void *state, void *lane_handle, void *block, const void *host,
                            int64_t bytes) {
   th__cuda_lane *lane = lane_handle;
-  TH_TRY(th__cuda_alive(lane->device));
-  TH_TRY(land_on(lane->device, host, (size_t)bytes));
-  th__cuda_running.touched = true;
+  th__cuda_device *d = lane->device;
+  TH_TRY(th__cuda_alive(d));
+  bool pinned = is_pinned(host, bytes);
+  TH_TRY(land_on(d, host, (size_t)bytes, !pinned));
+  th__cuda_adds((double)bytes, TH__CUDA_CROSSED);
+  if (pinned)
+    return th__cuda_check(
+        d, th__cu.copy_in((th__cu_address)(uintptr_t)block, host, (size_t)bytes, lane->stream),
+        "copy in");
   for (int64_t at = 0; at < bytes; at += STAGE_BYTES) {
     int64_t piece = bytes - at < STAGE_BYTES ? bytes - at : STAGE_BYTES;
     TH_TRY(copy_piece_in(lane, (char *)block + at, (const char *)host + at, piece));
@@ -112,17 +152,17 @@ th_status th__cuda_copy_in(void *state, void *lane_handle, void *block, const vo
   return TH_OK;
 }
 
-static th_status copy_piece_out(th__cuda_lane *lane, char *host, const char *block, int64_t bytes) {
+/* With staging NULL the bytes arrive in the host's memory by themselves. */
+static th_status copy_piece_out(th__cuda_lane *lane, char *host, const char *block, int64_t bytes,
+                                void *staging) {
   th__cuda_device *d = lane->device;
-  void *staging;
-  TH_TRY(take_staging(d, bytes, &staging));
   th__cuda_landing *l = th__zalloc(sizeof *l);
-  th_status status = l == NULL
-                         ? TH_ENOMEM
-                         : th__cuda_check(d,
-                                          th__cu.copy_out(staging, (th__cu_address)(uintptr_t)block,
-                                                          (size_t)bytes, lane->stream),
-                                          "copy out");
+  th_status status = l == NULL ? TH_ENOMEM
+                               : th__cuda_check(d,
+                                                th__cu.copy_out(staging != NULL ? staging : host,
+                                                                (th__cu_address)(uintptr_t)block,
+                                                                (size_t)bytes, lane->stream),
+                                                "copy out");
   if (status != TH_OK) {
     th__cuda_pool_give(&d->staging, staging);
     th__free(l);
@@ -162,7 +202,7 @@ th_status th__cuda_copy_peer(void *state, void *lane_handle, void *block, void *
   TH_TRY(th__cuda_alive(d));
   TH_TRY(th__cuda_alive(o));
   enable_access(d, o);
-  th__cuda_running.touched = true;
+  th__cuda_adds((double)bytes, TH__CUDA_CROSSED);
   return th__cuda_check(d,
                         th__cu.copy_peer((th__cu_address)(uintptr_t)block, d->context,
                                          (th__cu_address)(uintptr_t)from, o->context, (size_t)bytes,
@@ -173,11 +213,18 @@ th_status th__cuda_copy_peer(void *state, void *lane_handle, void *block, void *
 th_status th__cuda_copy_out(void *state, void *lane_handle, void *host, const void *block,
                             int64_t bytes) {
   th__cuda_lane *lane = lane_handle;
-  TH_TRY(th__cuda_alive(lane->device));
-  th__cuda_running.touched = true;
+  th__cuda_device *d = lane->device;
+  TH_TRY(th__cuda_alive(d));
+  th__cuda_adds((double)bytes, TH__CUDA_CROSSED);
+  if (is_pinned(host, bytes)) { /* before it arrives, what was issued earlier must have landed */
+    TH_TRY(land_on(d, host, (size_t)bytes, false));
+    return copy_piece_out(lane, host, block, bytes, NULL);
+  }
   for (int64_t at = 0; at < bytes; at += STAGE_BYTES) {
     int64_t piece = bytes - at < STAGE_BYTES ? bytes - at : STAGE_BYTES;
-    TH_TRY(copy_piece_out(lane, (char *)host + at, (const char *)block + at, piece));
+    void *staging;
+    TH_TRY(take_staging(d, piece, &staging));
+    TH_TRY(copy_piece_out(lane, (char *)host + at, (const char *)block + at, piece, staging));
   }
   return TH_OK;
 }

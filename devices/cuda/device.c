@@ -99,13 +99,16 @@ static th_status open_parts(th__cuda_device *d) {
   return th__cuda_lanes_open(d);
 }
 
-/* No thread is inside the driver with the pools' context when it changes. */
+/* No thread is inside the driver with the device's context when it changes. */
 static void set_context(th__cuda_device *d, th__cu_context context) {
+  th__cuda_pins_lock();
   if (d->memory.device != NULL) uv_mutex_lock(&d->memory.lock);
   if (d->staging.device != NULL) uv_mutex_lock(&d->staging.lock);
   d->context = context;
+  if (context != NULL) d->generation++;
   if (d->staging.device != NULL) uv_mutex_unlock(&d->staging.lock);
   if (d->memory.device != NULL) uv_mutex_unlock(&d->memory.lock);
+  th__cuda_pins_unlock();
 }
 
 /* The context goes when nothing of it is used any more. */
@@ -119,7 +122,6 @@ static th_status retain_context(th__cuda_device *d) {
   th__cu_context context = NULL;
   TH_TRY(th__cuda_check(d, th__cu.context_retain(&context, d->handle), "context"));
   set_context(d, context);
-  d->generation++;
   memset(d->peers, 0, sizeof d->peers);
   return TH_OK;
 }
@@ -244,7 +246,7 @@ static void cuda_free_owned(void *state, void *block, void *owner) {
   if (is_foreign(d)) return;
   th__cuda_pool_give_owned(&d->memory, block, owner);
   if (d->open) return;
-  th__cuda_pool_trim(&d->memory); /* an array that outlived the engine */
+  th__cuda_pool_close(&d->memory, false); /* an array that outlived the engine */
   if (th__cuda_pool_empty(&d->memory)) release_context(d);
 }
 
@@ -290,6 +292,8 @@ const th__device_ops th__cuda_ops = {
     .point_times = th__cuda_point_times,
     .lost = cuda_lost,
     .reset = cuda_reset,
+    .pin = th__cuda_pin,
+    .unpin = th__cuda_unpin,
     .copy_in = th__cuda_copy_in,
     .copy_out = th__cuda_copy_out,
     .copy_wait = th__cuda_copy_wait,

@@ -22,6 +22,7 @@ typedef CUevent th__cu_event;
 typedef CUmodule th__cu_module;
 typedef CUfunction th__cu_function;
 typedef CUdevice_attribute th__cu_attribute;
+typedef CUpointer_attribute th__cu_pointer_attribute;
 #else
 typedef int th__cu_result;
 typedef int th__cu_device;
@@ -32,6 +33,7 @@ typedef struct CUevent_st *th__cu_event;
 typedef struct CUmod_st *th__cu_module;
 typedef struct CUfunc_st *th__cu_function;
 typedef int th__cu_attribute;
+typedef int th__cu_pointer_attribute;
 #endif
 
 /* Constants: our name, NVIDIA's, value. */
@@ -58,7 +60,10 @@ typedef int th__cu_attribute;
   X(TH__CU_EVENT_DEFAULT, CU_EVENT_DEFAULT, 0)                                                     \
   X(TH__CU_EVENT_DISABLE_TIMING, CU_EVENT_DISABLE_TIMING, 2)                                       \
   X(TH__CU_HOST_PORTABLE, CU_MEMHOSTALLOC_PORTABLE, 1)                                             \
-  X(TH__CU_HOST_DEVICEMAP, CU_MEMHOSTALLOC_DEVICEMAP, 2)
+  X(TH__CU_HOST_DEVICEMAP, CU_MEMHOSTALLOC_DEVICEMAP, 2)                                           \
+  X(TH__CU_REGISTER_PORTABLE, CU_MEMHOSTREGISTER_PORTABLE, 1)                                      \
+  X(TH__CU_POINTER_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, 2)                               \
+  X(TH__CU_MEMORY_HOST, CU_MEMORYTYPE_HOST, 1)
 
 #define TH__CU_ENUM(ours, theirs, value) ours = (value),
 enum { TH__CU_CONSTANTS(TH__CU_ENUM) };
@@ -83,6 +88,10 @@ enum { TH__CU_CONSTANTS(TH__CU_ENUM) };
   X(host_free, cuMemFreeHost, (void *block))                                                       \
   X(host_address, cuMemHostGetDevicePointer_v2,                                                    \
     (th__cu_address * out, void *block, unsigned flags))                                           \
+  X(host_register, cuMemHostRegister_v2, (void *memory, size_t bytes, unsigned flags))             \
+  X(host_unregister, cuMemHostUnregister, (void *memory))                                          \
+  X(pointer_attribute, cuPointerGetAttribute,                                                      \
+    (void *out, th__cu_pointer_attribute attribute, th__cu_address pointer))                       \
   X(copy_in, cuMemcpyHtoDAsync_v2,                                                                 \
     (th__cu_address to, const void *from, size_t bytes, th__cu_stream stream))                     \
   X(copy_out, cuMemcpyDtoHAsync_v2,                                                                \

@@ -65,7 +65,8 @@ th_status th__cuda_launch(th_task_context *context, const th__cuda_image *image,
   TH_TRY(use_lane(context, &lane));
   th__cuda_device *d = lane->device;
   if (kernel->function[d->index] == NULL) TH_TRY(find_kernel(d, image, kernel));
-  th__cuda_running.touched = true;
+  double threads = (double)grid[0] * grid[1] * grid[2] * block[0] * block[1] * block[2];
+  th__cuda_adds(threads, TH__CUDA_THREADS);
   th__cu_result result =
       th__cu.launch(kernel->function[d->index], grid[0], grid[1], grid[2], block[0], block[1],
                     block[2], shared_bytes, lane->stream, args, NULL);
@@ -103,7 +104,7 @@ static th__cu_address address(const void *block) { return (th__cu_address)(uintp
 th_status th__cuda_fill(th_task_context *context, void *block, unsigned char value, int64_t bytes) {
   th__cuda_lane *lane;
   TH_TRY(use_lane(context, &lane));
-  th__cuda_running.touched = true;
+  th__cuda_adds((double)bytes, 2 * TH__CUDA_MOVED);
   return th__cuda_check(lane->device,
                         th__cu.fill(address(block), value, (size_t)bytes, lane->stream), "fill");
 }
@@ -111,7 +112,7 @@ th_status th__cuda_fill(th_task_context *context, void *block, unsigned char val
 th_status th__cuda_copy(th_task_context *context, void *to, const void *from, int64_t bytes) {
   th__cuda_lane *lane;
   TH_TRY(use_lane(context, &lane));
-  th__cuda_running.touched = true;
+  th__cuda_adds((double)bytes, TH__CUDA_MOVED);
   return th__cuda_check(lane->device,
                         th__cu.copy_within(address(to), address(from), (size_t)bytes, lane->stream),
                         "copy");

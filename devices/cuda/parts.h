@@ -127,6 +127,7 @@ typedef struct th__cuda_lane {
   uint32_t n_spare, spare_room;
   uint64_t seen;            /* of the counter, at the last fruitless poll */
   uint32_t polls;           /* fruitless ones since it moved */
+  int64_t asked_ns;         /* when the driver was last asked, or they began */
   uint32_t n_landings;      /* in the device's list */
   th__cuda_timing *timings; /* a ring, oldest first; of bodies while a trace recorded */
   uint32_t timing_first, timing_count, timing_room;
@@ -163,7 +164,7 @@ typedef struct th__cuda_landing {
   struct th__cuda_landing *next;
   th__cuda_lane *lane;
   uint64_t seq;
-  void *to, *staging;
+  void *to, *staging; /* staging NULL: it arrives without our help */
   size_t bytes;
 } th__cuda_landing;
 
@@ -177,6 +178,13 @@ th_status th__cuda_copy_peer(void *state, void *lane_handle, void *block, void *
                              const void *from, int64_t bytes);
 /* Does the host's part of the copies out of the lane up to seq, which has passed. */
 void th__cuda_land(th__cuda_lane *lane, uint64_t seq);
+
+/* --- pin.c --- */
+th_status th__cuda_pin(void *state, void *memory, int64_t bytes, uint64_t *out);
+void th__cuda_unpin(void *state, void *memory, uint64_t pinned);
+/* Around every change of a device's context. */
+void th__cuda_pins_lock(void);
+void th__cuda_pins_unlock(void);
 
 /* --- launch.c --- */
 
@@ -220,14 +228,27 @@ struct th__cuda_device {
   char lost_text[300];
 };
 
+/* Amounts per microsecond of a GPU of 2023, by data sheets; they decide when marks are made early, never what is right. */
+#define TH__CUDA_THREADS 100000.0 /* of a kernel: each moves a few dozen bytes */
+#define TH__CUDA_FLOPS   40e6     /* of a product */
+#define TH__CUDA_MOVED   1e6      /* bytes read and written within the device */
+#define TH__CUDA_CROSSED 50e3     /* bytes from or to the host */
+
 /* The body that this thread runs. */
 typedef struct th__cuda_body {
   th__cuda_lane *lane; /* NULL = none */
   void **scratch;      /* taken by it */
   uint32_t n_scratch, scratch_room;
-  bool touched; /* something was put on the lane */
+  bool touched;     /* something was put on the lane */
+  int64_t estimate; /* ns that the GPU will take for it, roughly */
 } th__cuda_body;
 extern _Thread_local th__cuda_body th__cuda_running;
+
+/* Something is about to be put on the lane: so much of it, and how much a GPU does of that in a microsecond. */
+static inline void th__cuda_adds(double amount, double per_us) {
+  th__cuda_running.touched = true;
+  th__cuda_running.estimate += (int64_t)(amount * 1000 / per_us);
+}
 
 static inline bool th__cuda_is_lost(const th__cuda_device *d) {
   return th__load(&d->lost, TH__ACQUIRE) != 0;

@@ -9,11 +9,14 @@
 #include "devices/cuda/parts.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/base/thread.h"
 
 #define COVER_EVERY   8    /* issued bodies until the counter is written without being asked for */
+#define MARK_FROM     5000 /* estimated ns of a body from which on it is marked at once */
 #define POLLS_FIRST   64   /* fruitless polls until the driver is asked whether it is well */
 #define POLLS_MOST    4096 /* the distance doubles up to here */
-#define COUNTER_BYTES 64   /* a cache line each */
+#define ASK_AFTER     100000 /* ns after which a poll asks in any case: who naps polls rarely */
+#define COUNTER_BYTES 64     /* a cache line each */
 
 _Thread_local th__cuda_body th__cuda_running;
 
@@ -125,7 +128,10 @@ static void ask_driver(th__cuda_lane *lane) {
   uint32_t polls = ++lane->polls;
   bool turn = polls >= POLLS_FIRST &&
               (polls % POLLS_MOST == 0 || (polls < POLLS_MOST && (polls & (polls - 1)) == 0));
-  if (!turn) return;
+  int64_t ns = th__now_ns();
+  if (polls == 1) lane->asked_ns = ns;
+  if (!turn && ns - lane->asked_ns < ASK_AFTER) return;
+  lane->asked_ns = ns;
   th__cu_result result = th__cu.stream_query(lane->stream);
   if (result != TH__CU_SUCCESS && result != TH__CU_NOT_READY)
     (void)th__cuda_check(lane->device, result, "stream");
@@ -200,6 +206,17 @@ static void give_scratch(th__cuda_body *b) {
   th__free(b->scratch);
 }
 
+/* Behind a body that takes a while: who waits for it later then waits for nothing behind it. Small ones are marked only when
+ * somebody waits, since the mark would cost more than it saves. */
+static void mark_early(th__cuda_lane *lane) {
+  th__last_error kept = *th__error_slot();
+  th__cuda_mark *mark = make_mark(lane);
+  if (mark == NULL)
+    *th__error_slot() = kept; /* one is made when it is needed */
+  else if (!lane->device->memops)
+    lane->covered = lane->seq;
+}
+
 /* The body runs on a lost device, too: what it asks for then fails, and the engine poisons what it should have written. */
 th_status th__cuda_issue(void *state, int index, void (*body)(void *arg, void *lane_handle),
                          void *arg, th_point *out) {
@@ -211,9 +228,11 @@ th_status th__cuda_issue(void *state, int index, void (*body)(void *arg, void *l
   th__cu_event start = th__cuda_time_begin(lane);
   body(arg, lane);
   give_scratch(&th__cuda_running);
+  bool large = th__cuda_running.estimate >= MARK_FROM;
   th__cuda_running = outer;
   *out = TH__POINT(index, ++lane->seq);
   th__cuda_time_end(lane, start); /* before the counter tells of the body */
+  if (large && entered && !th__cuda_is_lost(d)) mark_early(lane);
   if (lane->seq - lane->covered >= COVER_EVERY) th__cuda_cover(lane);
   if (entered) th__cuda_pop_context(d);
   return TH_OK;

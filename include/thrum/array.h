@@ -65,6 +65,10 @@ TH_API th_array *th_from_host(const void *data, const int64_t *shape, int ndim, 
  *  called once with (data, user), on any thread, when no array and no task uses the memory any more. */
 TH_API th_array *th_wrap(void *data, const int64_t *shape, const int64_t *strides, int ndim,
                          th_dtype t, void (*deleter)(void *data, void *user), void *user);
+/** An array on cpu:0, content undefined, in memory that d copies from and to without a detour (pinned). Making one and its end take
+ *  long, so it is to be used again and again; th_memory_get() does not count it. Where d has no such memory, as th_empty().
+ *  Memory that the program pinned itself is copied in the same way once it is wrapped. */
+TH_API th_array *th_pinned(const int64_t *shape, int ndim, th_dtype t, th_device d);
 
 /* Handles. */
 TH_API th_array *th_retain(th_array *a); /**< Adds a reference; returns a. */

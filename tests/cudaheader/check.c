@@ -27,7 +27,9 @@ TH__CUBLAS_FUNCTIONS(SAME_BLAS_TYPE)
 
 /* What driver.h and blas.h say where the headers are not. */
 static_assert(sizeof(CUresult) == sizeof(int) && sizeof(CUdevice) == sizeof(int), "results");
-static_assert(sizeof(CUdevice_attribute) == sizeof(int), "attributes");
+static_assert(sizeof(CUdevice_attribute) == sizeof(int) &&
+                  sizeof(CUpointer_attribute) == sizeof(int) && sizeof(CUmemorytype) == sizeof(int),
+              "attributes");
 static_assert(__builtin_types_compatible_p(CUdeviceptr, unsigned long long), "addresses");
 static_assert(__builtin_types_compatible_p(CUcontext, struct CUctx_st *), "contexts");
 static_assert(__builtin_types_compatible_p(CUstream, struct CUstream_st *), "streams");

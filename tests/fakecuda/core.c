@@ -238,6 +238,7 @@ th__cu_result cuDevicePrimaryCtxRelease_v2(th__cu_device device) {
   fake_lock();
   struct CUctx_st *c = &fake.contexts[device];
   if (c->retained <= 0) fake_complain("context %d is released more often than retained", device);
+  if (c->retained == 1 && fake.set.held == 0) fake_forget_registered(c);
   if (--c->retained == 0 && c->dead != TH__CU_SUCCESS && fake.set.held == 0) fake_forget_context(c);
   fake_unlock();
   return TH__CU_SUCCESS;

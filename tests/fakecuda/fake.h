@@ -35,6 +35,7 @@ typedef struct fake_settings {
   X(allocs)                                                                                        \
   X(frees)                                                                                         \
   X(host_allocs)                                                                                   \
+  X(registers)                                                                                     \
   X(commands)                                                                                      \
   X(syncs)                                                                                         \
   X(queries)                                                                                       \
@@ -152,5 +153,6 @@ void fake_access(struct CUstream_st *s, const char *name, const void *begin, int
 bool fake_extent(const void *address, const void **begin, int64_t *bytes);
 void fake_memory_leaks(void);
 void fake_forget_context(th__cu_context context);
+void fake_forget_registered(th__cu_context context);
 
 #endif

@@ -47,7 +47,7 @@ typedef enum fake_mode {
   FAKE_STARVE  /* one stream of four only when nothing else is left */
 } fake_mode;
 
-/* What it counts: launches, copies, peer_copies, fills, writes, waits, records (timed: of events that tell the time), allocs, frees, host_allocs, commands, queries, syncs, races. */
+/* What it counts: launches, copies, peer_copies, fills, writes, waits, records (timed: of events that tell the time), allocs, frees, host_allocs, registers, commands, queries, syncs, races. */
 
 /* Begins anew: default settings, no reports, counts of 0. Streams and memory stay. */
 void fake_reset(uint64_t seed);

@@ -11,6 +11,7 @@ typedef struct piece {
   char *begin;
   int64_t bytes;
   th__cu_context context; /* NULL: pinned host memory */
+  th__cu_context by;      /* the program's own, registered in this one; NULL: allocated */
 } piece;
 
 typedef struct pieces {
@@ -146,10 +147,12 @@ void fake_access(struct CUstream_st *s, const char *name, const void *address, i
   remember(a);
 }
 
-/* Whether something that is not known to be over uses the memory. */
-static bool in_use(const char *begin, const char *end) {
+/* Whether something that is not known to be over uses the memory, or only: writes it. */
+static bool in_use(const char *begin, const char *end, bool by_writers) {
   for (size_t i = 0; i < n_past; i++)
-    if (overlaps(&past[i], begin, end) && fake.host[past[i].stream] < past[i].seq) return true;
+    if (overlaps(&past[i], begin, end) && fake.host[past[i].stream] < past[i].seq &&
+        (past[i].writes || !by_writers))
+      return true;
   return false;
 }
 
@@ -160,9 +163,9 @@ FAKE_EXPORT void fake_block(void *block, int64_t bytes, int taken) {
   if (taken && p != NULL) fake_complain("the block at %p is taken twice", block);
   if (taken && a == NULL) fake_complain("the block at %p is in no allocation", block);
   if (!taken && p == NULL) fake_complain("the block at %p is given back twice", block);
-  if (taken && p == NULL && a != NULL) insert(&blocks, (piece){block, bytes, a->context});
+  if (taken && p == NULL && a != NULL) insert(&blocks, (piece){block, bytes, a->context, NULL});
   if (!taken && p != NULL) erase(&blocks, p);
-  if (a != NULL && !in_use(block, (char *)block + bytes))
+  if (a != NULL && !in_use(block, (char *)block + bytes, false))
     memset(block, taken ? 0xFF : 0xDB, (size_t)bytes);
   fake_unlock();
 }
@@ -181,15 +184,14 @@ static void *new_allocation(size_t bytes, th__cu_context context) {
   char *memory = aligned_alloc(ALIGN, room == 0 ? ALIGN : room);
   if (memory == NULL) return NULL;
   memset(memory, 0xFF, bytes);
-  insert(&allocations, (piece){memory, (int64_t)bytes, context});
+  insert(&allocations, (piece){memory, (int64_t)bytes, context, NULL});
   return memory;
 }
 
 /* As the real driver does, waits for everything that may use it. */
-static th__cu_result end_allocation(void *block) {
-  th__cu_result result = TH__CU_SUCCESS;
+static th__cu_result end_allocation(void *block, bool registered) {
   piece *p = holding(&allocations, block);
-  if (p == NULL || p->begin != block) {
+  if (p == NULL || p->begin != block || (p->by != NULL) != registered) {
     fake_complain("%p is freed and no allocation", block);
     return 1;
   }
@@ -204,10 +206,12 @@ static th__cu_result end_allocation(void *block) {
   for (size_t i = 0; i < blocks.n; i++)
     if (blocks.list[i].begin >= p->begin && blocks.list[i].begin < p->begin + p->bytes)
       fake_complain("%p is freed and has a block that is taken", block);
-  memset(p->begin, 0xDB, (size_t)p->bytes);
-  free(p->begin);
+  if (!registered) {
+    memset(p->begin, 0xDB, (size_t)p->bytes);
+    free(p->begin);
+  }
   erase(&allocations, p);
-  return result;
+  return TH__CU_SUCCESS;
 }
 
 th__cu_result cuMemAlloc_v2(th__cu_address *out, size_t bytes) {
@@ -232,7 +236,7 @@ th__cu_result cuMemFree_v2(th__cu_address block) {
   fake.count.frees++;
   const piece *p = holding(&allocations, (void *)(uintptr_t)block);
   bool dead = p != NULL && p->context->dead != TH__CU_SUCCESS; /* then it goes with the context */
-  th__cu_result result = dead ? p->context->dead : end_allocation((void *)(uintptr_t)block);
+  th__cu_result result = dead ? p->context->dead : end_allocation((void *)(uintptr_t)block, false);
   fake_unlock();
   return result;
 }
@@ -247,9 +251,37 @@ th__cu_result cuMemHostAlloc(void **out, size_t bytes, unsigned flags) {
 
 th__cu_result cuMemFreeHost(void *block) {
   fake_lock();
-  th__cu_result result = end_allocation(block);
+  th__cu_result result = end_allocation(block, false);
   fake_unlock();
   return result;
+}
+
+th__cu_result cuMemHostRegister_v2(void *memory, size_t bytes, unsigned flags) {
+  fake_lock();
+  fake.count.registers++;
+  th__cu_result result = fake_strikes(&fake.set.fail_host) ? TH__CU_OUT_OF_MEMORY : TH__CU_SUCCESS;
+  if (result == TH__CU_SUCCESS)
+    insert(&allocations, (piece){memory, (int64_t)bytes, NULL, fake_current()});
+  fake_unlock();
+  return result;
+}
+
+th__cu_result cuMemHostUnregister(void *memory) {
+  fake_lock();
+  th__cu_result result = end_allocation(memory, true);
+  fake_unlock();
+  return result;
+}
+
+/* Of all attributes the one that is asked for; of memory that it does not know the driver says that the value is invalid. */
+th__cu_result cuPointerGetAttribute(void *out, th__cu_pointer_attribute attribute,
+                                    th__cu_address pointer) {
+  fake_lock();
+  const piece *p = holding(&allocations, (void *)(uintptr_t)pointer);
+  int type = p != NULL && p->context == NULL ? TH__CU_MEMORY_HOST : 2;
+  if (p != NULL) memcpy(out, &type, sizeof type);
+  fake_unlock();
+  return p != NULL && attribute == TH__CU_POINTER_MEMORY_TYPE ? TH__CU_SUCCESS : 1;
 }
 
 th__cu_result cuMemHostGetDevicePointer_v2(th__cu_address *out, void *block, unsigned flags) {
@@ -269,6 +301,18 @@ static void check_unused(th__cu_context context, const piece *p) {
           overlaps(&past[i], p->begin, p->begin + p->bytes))
         fake_complain("the context of device %d ends under a %s on stream %d", context->index,
                       past[i].name, s->id);
+}
+
+/* What was registered in a context is ordinary memory again when it ends. */
+void fake_forget_registered(th__cu_context context) {
+  for (size_t i = 0; i < allocations.n;) {
+    if (allocations.list[i].by != context) {
+      i++;
+      continue;
+    }
+    forget_range(allocations.list[i].begin, allocations.list[i].bytes);
+    erase(&allocations, &allocations.list[i]);
+  }
 }
 
 /* A dead context goes with its memory. */
@@ -305,8 +349,9 @@ typedef struct copy_arg {
   char *to;
   const char *from;
   size_t bytes;
-  uint64_t sum; /* of host memory when the copy was issued; 0 = not looked at */
-  int value;    /* of a fill */
+  uint64_t
+      sum; /* of host memory when the copy was issued; 0 = not looked at, as something is to be written there before */
+  int value; /* of a fill */
 } copy_arg;
 
 static uint64_t sum_of(const char *bytes, size_t n) {
@@ -354,14 +399,19 @@ static th__cu_result enqueue_copy(th__cu_stream stream, const char *name, copy_a
 
 th__cu_result cuMemcpyHtoDAsync_v2(th__cu_address to, const void *from, size_t bytes,
                                    th__cu_stream stream) {
-  copy_arg c = {(char *)(uintptr_t)to, from, bytes, sum_of(from, bytes), 0};
+  fake_lock();
+  bool settled = !in_use(from, (const char *)from + bytes, true);
+  fake_unlock();
+  copy_arg c = {(char *)(uintptr_t)to, from, bytes, settled ? sum_of(from, bytes) : 0, 0};
   return enqueue_copy(stream, "copy in", c, true, false);
 }
 
-/* Until the copy has run, the host's memory holds nothing that anybody may count on. */
+/* Until the copy has run, the host's memory holds nothing that anybody may count on; but pinned memory may be on its way in yet. */
 th__cu_result cuMemcpyDtoHAsync_v2(void *to, th__cu_address from, size_t bytes,
                                    th__cu_stream stream) {
-  memset(to, 0xCD, bytes);
+  fake_lock();
+  if (!in_use(to, (char *)to + bytes, false)) memset(to, 0xCD, bytes);
+  fake_unlock();
   copy_arg c = {to, (const char *)(uintptr_t)from, bytes, 0, 0};
   return enqueue_copy(stream, "copy out", c, false, true);
 }
