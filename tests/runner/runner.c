@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runner/hooks.h"
 #include "support/sanitizers.h"
 
 enum { CODE_FAIL = 87, CODE_PASS = 88, CODE_SKIP = 89 };
@@ -217,13 +218,36 @@ void criterion_internal_test_teardown(void) {
     current_suite->data->fini();
 }
 
+/* The program's own word before a test; false when the test is not to run. */
+static bool hook_allows(void) {
+  bool skip = false;
+  const char *why = test_begins ? test_begins(current->category, current->name, &skip) : NULL;
+  if (!why) return true;
+  skipped = skip;
+  failed = !skip;
+  fprintf(stderr, "[%s] %s::%s: %s\n", skip ? "SKIP" : "----", current->category, current->name,
+          why);
+  return false;
+}
+
+/* And after one. */
+static void hook_judges(void) {
+  const char *wrong = !failed && !skipped && test_ends ? test_ends() : NULL;
+  if (!wrong) return;
+  failed = true;
+  fprintf(stderr, "[----] %s::%s: %s\n", current->category, current->name, wrong);
+}
+
 static int run_body(void) {
   jmp_buf here;
   failed = skipped = false;
-  test_thread = pthread_self();
-  escape = &here;
-  if (!setjmp(here)) current->test();
-  escape = NULL;
+  if (hook_allows()) {
+    test_thread = pthread_self();
+    escape = &here;
+    if (!setjmp(here)) current->test();
+    escape = NULL;
+    hook_judges();
+  }
   free_blocks();
   fflush(NULL);
   pthread_mutex_lock(&lock);
