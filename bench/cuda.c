@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/cuda_cases.h"
+#include "common/cuda_goals.h"
 
 static const cuda_sizes full = {.chain = 4000,
                                 .independent = 10000,
@@ -27,7 +28,7 @@ static const cuda_sizes small = {.chain = 200,
 
 typedef struct settings {
   bool json, help;
-  const char *only, *impl;
+  const char *only, *impl, *goals;
   cuda_sizes sizes;
 } settings;
 
@@ -42,7 +43,7 @@ static void print_json(const settings *s, const cuda_case *c, const cuda_outcome
 }
 
 static void print_row(const settings *s, const cuda_case *c, const cuda_outcome *o) {
-  printf("%-12s %-12s %10.4g %-3s %9.4g..%-9.4g %s", c->name, s->impl, o->value.median, c->unit,
+  printf("%-14s %-12s %10.4g %-3s %9.4g..%-9.4g %s", c->name, s->impl, o->value.median, c->unit,
          o->value.min, o->value.max, c->what);
   for (int i = 0; i < CUDA_EXTRAS && o->extra[i].name[0]; i++)
     printf("; %s %.6g", o->extra[i].name, o->extra[i].value);
@@ -69,11 +70,13 @@ static void print_help(void) {
   puts("usage: cuda [--json] [--case NAME] [--small] [--n N] [--samples S]\n\n"
        "  --json       one line of JSON per case\n"
        "  --case NAME  only this one\n"
+       "  --goals FILE measures nothing: the goals beside what FILE has of Thrum and PyTorch, as "
+       "JSON\n"
        "  --small      sizes that only show that it works\n"
        "  --n N        rows of the products' matrices, default 16384\n"
        "  --samples S  per case, default 21\n\ncases:");
   for (int i = 0; i < cuda_n_cases; i++)
-    printf("  %-12s %s, %s\n", cuda_cases[i].name, cuda_cases[i].unit, cuda_cases[i].what);
+    printf("  %-14s %s, %s\n", cuda_cases[i].name, cuda_cases[i].unit, cuda_cases[i].what);
 }
 
 static bool parse(int argc, char **argv, settings *s) {
@@ -87,6 +90,8 @@ static bool parse(int argc, char **argv, settings *s) {
       s->sizes = small;
     } else if (more && strcmp(argv[i], "--case") == 0) {
       s->only = argv[++i];
+    } else if (more && strcmp(argv[i], "--goals") == 0) {
+      s->goals = argv[++i];
     } else if (more && strcmp(argv[i], "--n") == 0) {
       s->sizes.n = atoll(argv[++i]);
     } else if (more && strcmp(argv[i], "--samples") == 0) {
@@ -108,6 +113,7 @@ int main(int argc, char **argv) {
     print_help();
     return 0;
   }
+  if (s.goals) return cuda_goals_print(s.goals) ? 0 : 2;
   const char *library = getenv("TH_LIBCUDA");
   if (library && strstr(library, "fakecuda")) s.impl = "thrum (fake)";
   cuda_presence there = {0};

@@ -319,7 +319,10 @@ static void overlapped(const cuda_case *c, const cuda_sizes *sizes, cuda_outcome
   overlap o = {.products = 1};
   int64_t n = sizes->n > 4096 ? 4096 : sizes->n, floats = sizes->copied / 4 / PIECES;
   for (int i = 0; i < PIECES; i++) {
-    o.host[i] = made(th_ones(&floats, 1, TH_F32, th_cpu(0)), "host memory");
+    o.host[i] = made(c->pinned ? th_pinned(&floats, 1, TH_F32, th_cuda(0))
+                               : th_empty(&floats, 1, TH_F32, th_cpu(0)),
+                     "host memory");
+    must(th_fill(o.host[i], 1), "fill");
     o.target[i] = ones(floats);
   }
   o.x = made(th_full(TH_SHAPE(n, n), 1 / (double)n, TH_F32, th_cuda(0)), "matrix");
@@ -345,8 +348,9 @@ const cuda_case cuda_cases[] = {
     {"independent", "ms", "for independent additions, 1 Ki floats", independent, .goal = 25},
     {"medium8", "ms", "for 8 independent products of integers, 64 x k x 64", medium8, .goal = 0.25},
     {"mlp_step", "us", "per step of 784-256-256-10, batch 128", mlp, .goal = 150},
-    {"overlap", "x", "copying in beside products, over the longer of both", overlapped,
-     .goal = 1.05},
+    {"overlap", "x", "copying in beside products, over the longer of both", overlapped},
+    {"overlap_pinned", "x", "the same from pinned memory", overlapped, .goal = 1.05,
+     .pinned = true},
     {"matmul_f32", "ms", "for a product, waited for", matmul, .dtype = TH_F32},
     {"matmul_tf32", "ms", "the same of f32, by TF32", matmul, .dtype = TH_F32, .tf32 = true},
     {"matmul_bf16", "ms", "the same of bf16", matmul, .dtype = TH_BF16},

@@ -34,6 +34,7 @@ typedef struct cuda_case {
   void (*measure)(const struct cuda_case *c, const cuda_sizes *sizes, cuda_outcome *out);
   int dtype;   /* of products */
   bool tf32;   /* asked of the engine */
+  bool pinned; /* the host's memory */
   double goal; /* on an H200; 0 = beside PyTorch only */
   bool least;  /* the goal is a minimum */
 } cuda_case;

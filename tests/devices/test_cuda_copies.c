@@ -123,6 +123,37 @@ Test(cuda_copies, the_same_beside_threads) {
   }
 }
 
+/* Small parts of pinned memory go through staging blocks, among copies of all of it. */
+static void parts_of(th_array *host, const char *what) {
+  th_array *five = th_full(TH_SHAPE(WORDS), 5, TH_I32, th_cuda(0));
+  th_array *six = th_full(TH_SHAPE(WORDS), 6, TH_I32, th_cuda(0));
+  th_array *few = th_full(TH_SHAPE(1000), 7, TH_I32, th_cuda(0)), *part = th_slice(host, "0:1000");
+  assign(host, five);
+  th_array *there = th_copy_to(part, th_cuda(0)); /* behind the five */
+  all_are(there, 5, what);
+  assign(part, few);
+  assign(host, six); /* over the seven */
+  all_are(part, 6, what);
+  assign(host, five);
+  assign(part, few); /* over the five */
+  all_are(part, 7, what);
+  th_array *const made[] = {five, six, few, part, there};
+  for (int i = 0; i < 5; i++) th_release(made[i]);
+}
+
+Test(cuda_copies, parts_of_pinned_memory) {
+  for (int m = 0; m < 4; m++) {
+    for (int mode = 0; mode < 4; mode++) {
+      start(modes[m], 1, 1);
+      fake_setting("mode", mode);
+      th_array *host = pinned(WORDS);
+      for (int round = 0; round < 3; round++) parts_of(host, modes[m]);
+      th_release(host);
+      stop();
+    }
+  }
+}
+
 /* A reset takes the device's memory away, not the program's. */
 Test(cuda_copies, pinned_memory_outlives_its_context) {
   start("threads", 1, 1);
