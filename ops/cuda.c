@@ -7,8 +7,10 @@
   X(unary)                                                                                         \
   X(binary)                                                                                        \
   X(compare)                                                                                       \
-  X(copying) X(reducing) X(softmaxes) X(indexing) X(drawing) X(updating) X(products) X(arranging)  \
-      X(moments) X(scanning) X(ordering)
+  X(copying)                                                                                       \
+  X(reducing)                                                                                      \
+  X(softmaxes)                                                                                     \
+  X(indexing) X(drawing) X(updating) X(products) X(arranging) X(moments) X(scanning) X(ordering)
 #define TABLE(family) extern const th__cuda_entry th__cuda_##family[]; /* ends with a NULL name */
 TH__CUDA_TABLES(TABLE)
 #undef TABLE
