@@ -55,8 +55,8 @@ typedef struct along {
 } along;
 
 /* to[i] = from[i * from_step + index[i] * step]; returns the first index out of range, or n. */
-static int64_t pick(size_t item, char *to, const char *from, int64_t from_step,
-                    const int64_t *index, int64_t n, int64_t limit, int64_t step) {
+TH__WIDE static int64_t pick(size_t item, char *to, const char *from, int64_t from_step,
+                             const int64_t *index, int64_t n, int64_t limit, int64_t step) {
   int64_t bad = 0;
   for (int64_t i = 0; i < n; i++) bad |= index[i] | (limit - 1 - index[i]);
   if (bad < 0) {
@@ -157,8 +157,8 @@ typedef struct adding {
   for (int64_t i = 0; i < n; i++) ((T *)to)[index[i] * step] += ((const T *)x)[i];
 
 /* to[index[i]] += g[i] in order, in the type that is computed in; integers wrap. */
-static void add_piece(th_dtype t, char *to, int64_t step, const int64_t *index, const void *x,
-                      int64_t n) {
+void th__add_at(th_dtype t, char *to, int64_t step, const int64_t *index, const void *x,
+                int64_t n) {
   switch (t) {
   case TH_F32: ADD_LINE(float) break;
   case TH_F64: ADD_LINE(double) break;
@@ -193,7 +193,7 @@ static misfit add_line(const adding *a, int64_t line) {
     for (int64_t j = 0; j < n; j++)
       if (index[j] < 0 || index[j] >= a->limit) return (misfit){line * a->n + i + j, index[j]};
     const void *x = th__gathered(gt, g + i * a->gradient_step * item, a->gradient_step, n, terms);
-    add_piece(a->out.dtype, to, a->out_step, index, x, n);
+    th__add_at(a->out.dtype, to, a->out_step, index, x, n);
   }
   return (misfit){-1, 0};
 }

@@ -1,14 +1,24 @@
-/* For public functions that are made of other public functions: what they make on the way goes, the result stays. */
+/* For public functions that are composed of others: what they make on the way goes with a scope of their own, and the result
+ * to the one that was open. */
 #ifndef THRUM_OPS_COMPOSE_H
 #define THRUM_OPS_COMPOSE_H
 
-#include "ops/op.h"
+#include "ndarray/array.h"
 
-/* Ends the scope that the function began and gives the result, which it made inside, to the scope around it, if any. */
-static inline th_array *th__composed(th_scope scope, th_array *result) {
-  if (result) result = th_keep(result);
-  th_scope_end(scope);
-  return result ? th__scope_resume(th__scope_suspend(), result) : NULL;
+typedef struct th__composing {
+  th_scope outer, own;
+} th__composing;
+
+static inline th__composing th__compose(void) {
+  th_scope outer = th__scope_suspend();
+  return (th__composing){outer, th_scope_begin()};
+}
+
+/* Ends it; result may be NULL. Returns result. */
+static inline th_array *th__composed(th__composing c, th_array *result) {
+  result = th_keep(result);
+  th_scope_end(c.own);
+  return th__scope_resume(c.outer, result);
 }
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "engine/base/error.h"
 #include "ops/compose.h"
+#include "ops/op.h"
 
 /* --- tensordot --- */
 
@@ -69,8 +70,8 @@ th_array *th_tensordot(const th_array *a, const th_array *b, const int *a_axes, 
   int pairs_a[TH_MAX_DIMS], pairs_b[TH_MAX_DIMS];
   if (!a || !b) return (void)th__null_input("tensordot", a ? 1 : 0), NULL;
   if (check_pairs(a, b, a_axes, b_axes, n, pairs_a, pairs_b) != TH_OK) return NULL;
-  th_scope scope = th_scope_begin();
-  return th__composed(scope, tensordot((th_array *)a, (th_array *)b, pairs_a, pairs_b, n));
+  th__composing c = th__compose();
+  return th__composed(c, tensordot((th_array *)a, (th_array *)b, pairs_a, pairs_b, n));
 }
 
 /* --- vecdot, outer, trace --- */
@@ -96,8 +97,8 @@ th_array *th_vecdot(const th_array *a, const th_array *b, int axis) {
   if (th__axis(axis, a->layout.ndim, "vecdot", &checked) != TH_OK ||
       th__axis(axis, b->layout.ndim, "vecdot", &checked) != TH_OK)
     return NULL;
-  th_scope scope = th_scope_begin();
-  return th__composed(scope, vecdot((th_array *)a, (th_array *)b, axis));
+  th__composing c = th__compose();
+  return th__composed(c, vecdot((th_array *)a, (th_array *)b, axis));
 }
 
 th_array *th_outer(const th_array *a, const th_array *b) {
@@ -105,14 +106,14 @@ th_array *th_outer(const th_array *a, const th_array *b) {
   if (a->layout.ndim != 1 || b->layout.ndim != 1)
     return th__fail_null(TH_ESHAPE, "outer: arguments have %d and %d dimensions, both need 1",
                          a->layout.ndim, b->layout.ndim);
-  th_scope scope = th_scope_begin();
+  th__composing c = th__compose();
   return th__composed(
-      scope, th_multiply(th_expand_dims((th_array *)a, 1), th_expand_dims((th_array *)b, 0)));
+      c, th_multiply(th_expand_dims((th_array *)a, 1), th_expand_dims((th_array *)b, 0)));
 }
 
 th_array *th_trace(const th_array *a, int64_t offset) {
   if (!a) return (void)th__null_input("trace", 0), NULL;
-  th_scope scope = th_scope_begin();
+  th__composing c = th__compose();
   th_array *line = th_diagonal((th_array *)a, offset);
-  return th__composed(scope, line ? th_sum(line, (const int[]){-1}, 1, false) : NULL);
+  return th__composed(c, line ? th_sum(line, (const int[]){-1}, 1, false) : NULL);
 }

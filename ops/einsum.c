@@ -4,6 +4,7 @@
 
 #include "engine/base/error.h"
 #include "ops/compose.h"
+#include "ops/op.h"
 
 /* An array with a letter for each dimension. */
 typedef struct term {
@@ -214,6 +215,6 @@ th_array *th_einsum(const char *text, const th_array *a, const th_array *b) {
   if (!text) return th__fail_null(TH_EINVAL, "einsum: no formula");
   if (read_formula(&f, text, b || strchr(text, ',') ? 2 : 1) != TH_OK) return NULL;
   if (f.n == 2 && !b) return (void)th__null_input("einsum", 2), NULL;
-  th_scope scope = th_scope_begin();
-  return th__composed(scope, evaluate(&f, (th_array *const[]){(th_array *)a, (th_array *)b}));
+  th__composing c = th__compose();
+  return th__composed(c, evaluate(&f, (th_array *const[]){(th_array *)a, (th_array *)b}));
 }

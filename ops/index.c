@@ -76,6 +76,34 @@ typedef struct taking {
   int64_t n;
 } taking;
 
+/* to[i] = from[indices[i] * step] */
+static void take_single(size_t size, void *to, const void *from, int64_t step,
+                        const int64_t *indices, int64_t n) {
+#define TAKE(T)                                                                                    \
+  for (int64_t i = 0; i < n; i++) ((T *)to)[i] = ((const T *)from)[indices[i] * step]
+  switch (size) {
+  case 1: TAKE(uint8_t); break;
+  case 2: TAKE(uint16_t); break;
+  case 4: TAKE(uint32_t); break;
+  default: TAKE(uint64_t); break;
+  }
+#undef TAKE
+}
+
+/* Rows of one element. */
+static void take_elements(int64_t first, int64_t last, void *arg) {
+  const taking *t = arg;
+  size_t size = th_dtype_size(t->inner.dtype);
+  for (int64_t row = first; row < last;) {
+    int64_t start = row % t->n, n = t->n - start < last - row ? t->n - start : last - row;
+    const char *from =
+        (const char *)t->k->in_data[0] + offset_in(&t->outer, row / t->n) * (int64_t)size;
+    take_single(size, (char *)t->k->out_data[0] + row * (int64_t)size, from, t->step,
+                t->indices + start, n);
+    row += n;
+  }
+}
+
 static void take_rows(int64_t first, int64_t last, void *arg) {
   const taking *t = arg;
   size_t size = th_dtype_size(t->inner.dtype);
@@ -109,8 +137,8 @@ static th_status take_cpu(const th_kernel_args *k) {
   t.n_inner = th__layout_size(&t.inner);
   t.step = a->strides[axis];
   if (t.n_inner > 0)
-    th_parallel_for(k->context, th__layout_size(&t.outer) * t.n, th__grain(t.n_inner), take_rows,
-                    &t);
+    th_parallel_for(k->context, th__layout_size(&t.outer) * t.n, th__grain(t.n_inner),
+                    t.n_inner == 1 ? take_elements : take_rows, &t);
   return TH_OK;
 }
 
@@ -175,8 +203,32 @@ static void add_rows(int64_t first, int64_t last, void *arg) {
   }
 }
 
+/* Rows of one element, whose rows in `from` are one line: added piece by piece. */
+static void add_elements(int64_t first, int64_t last, void *arg) {
+  const adding *a = arg;
+  th_dtype t = a->to_inner.dtype, from_type = a->from_inner.dtype;
+  int64_t item = (int64_t)th_dtype_size(from_type);
+  for (int64_t outer = first; outer < last; outer++) {
+    char *to = a->to + offset_in(&a->to_outer, outer) * (int64_t)th_dtype_size(t);
+    const char *from = a->from + offset_in(&a->from_outer, outer) * item;
+    for (int64_t i = 0; i < a->n; i += COLUMNS) {
+      th__word terms[COLUMNS];
+      int64_t n = a->n - i < COLUMNS ? a->n - i : COLUMNS, step = a->from_rows.strides[0];
+      const void *x = th__gathered(from_type, from + i * step * item, step, n, terms);
+      th__add_at(t, to, a->to_step, a->indices + i, x, n);
+    }
+  }
+}
+
 static void add_all(const th_kernel_args *k, adding *a) {
   a->n_inner = th__layout_size(&a->to_inner);
+  th_layout rows = collapsed(a->from_rows);
+  if (a->n_inner == 1 && rows.ndim == 1 && !a->replace &&
+      !th__dtype_in(a->to_inner.dtype, TH_HALVES)) {
+    a->from_rows = rows;
+    th_parallel_for(k->context, th__layout_size(&a->to_outer), th__grain(a->n), add_elements, a);
+    return;
+  }
   int64_t tiles = (a->n_inner + COLUMNS - 1) / COLUMNS;
   int64_t cost = a->n * (a->n_inner < COLUMNS ? a->n_inner : COLUMNS);
   th_parallel_for(k->context, th__layout_size(&a->to_outer) * tiles, th__grain(cost), add_rows, a);

@@ -1,6 +1,7 @@
 /* Owns masked_fill, masked_fill_inplace and nonzero. */
 #include "engine/base/error.h"
 #include "ops/compose.h"
+#include "ops/op.h"
 #include "ops/loop.h"
 #include "ops/params_arrays.h"
 #include "ops/runs.h"
@@ -12,9 +13,9 @@ th_array *th_masked_fill(const th_array *a, const th_array *mask, double value) 
   if (mask->layout.dtype != TH_BOOL)
     return th__fail_null(TH_EDTYPE, "masked_fill: the mask is %s, not bool",
                          th_dtype_name(mask->layout.dtype));
-  th_scope scope = th_scope_begin();
+  th__composing c = th__compose();
   th_array *cell = th_full(TH_SCALAR, value, a->layout.dtype, a->device);
-  return th__composed(scope, cell ? th_where(mask, cell, a) : NULL);
+  return th__composed(c, cell ? th_where(mask, cell, a) : NULL);
 }
 
 /* --- masked_fill_inplace --- */

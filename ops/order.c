@@ -4,6 +4,7 @@
 
 #include "engine/base/error.h"
 #include "ops/index.h"
+#include "ops/loop.h"
 #include "ops/op.h"
 #include "ops/params_arrays.h"
 #include "ops/runs.h"

@@ -1,6 +1,7 @@
 /* Owns the functions that rearrange by other operators: moveaxis, unstack, repeat, tile. They have no records: views and one
  * copy say all, gradients included. */
 #include "ops/compose.h"
+#include "ops/op.h"
 
 #include "engine/base/error.h"
 
@@ -89,8 +90,8 @@ th_array *th_repeat(const th_array *a, int64_t repeats, int axis) {
   if (!a) return (void)th__null_input("repeat", 0), NULL;
   if (repeats < 0) return th__fail_null(TH_EINVAL, "repeat: %lld times", (long long)repeats);
   if (th__axis(axis, a->layout.ndim, "repeat", &axis) != TH_OK) return NULL;
-  th_scope scope = th_scope_begin();
-  return th__composed(scope, lengthen((th_array *)a, axis, repeats, true));
+  th__composing c = th__compose();
+  return th__composed(c, lengthen((th_array *)a, axis, repeats, true));
 }
 
 /* All dimensions at once, where a dimension more for each that grows is possible: one copy. */
@@ -131,6 +132,6 @@ th_array *th_tile(const th_array *a, const int64_t *repetitions, int n) {
   for (int i = 0; i < n; i++)
     if (repetitions[i] < 0)
       return th__fail_null(TH_EINVAL, "tile: %lld times", (long long)repetitions[i]);
-  th_scope scope = th_scope_begin();
-  return th__composed(scope, tiled((th_array *)a, repetitions, n));
+  th__composing c = th__compose();
+  return th__composed(c, tiled((th_array *)a, repetitions, n));
 }

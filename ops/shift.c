@@ -5,6 +5,7 @@
 
 #include "engine/base/error.h"
 #include "ops/compose.h"
+#include "ops/op.h"
 #include "ops/copy.h"
 #include "ops/params_arrays.h"
 
@@ -75,10 +76,10 @@ static const th_op op_roll = {
 
 static th_array *roll_flat(const th_array *a, const int64_t *shifts) {
   const int axis = 0;
-  th_scope scope = th_scope_begin();
+  th__composing c = th__compose();
   th_array *flat = th_reshape((th_array *)a, (const int64_t[]){-1}, 1);
   th_array *rolled = flat ? th_roll(flat, shifts, &axis, 1) : NULL;
-  return th__composed(scope, rolled ? th_reshape(rolled, a->layout.shape, a->layout.ndim) : NULL);
+  return th__composed(c, rolled ? th_reshape(rolled, a->layout.shape, a->layout.ndim) : NULL);
 }
 
 th_array *th_roll(const th_array *a, const int64_t *shifts, const int *axes, int n) {
