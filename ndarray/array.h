@@ -105,6 +105,9 @@ th_status th__map_check(const th_storage *s, bool write, const char *where);
 
 /* Casting and moving between layouts on the host, by the rules of th_astype(); same shape, no overlap. The pointers are to
  * the elements [0,...,0]; offsets are ignored. */
+/* to[j][i] = from[i][j] for elements of 4 or 8 bytes; in and out are bytes between rows of from and of to. */
+void th__turn(int size, const void *from, ptrdiff_t in, void *to, ptrdiff_t out, int64_t rows,
+              int64_t columns);
 void th__copy_elements(const th_layout *from, const void *from_first, const th_layout *to,
                        void *to_first);
 

@@ -1,4 +1,4 @@
-/* Owns casting and moving elements between two layouts on the host. */
+/* Owns casting and moving elements between two layouts on the host, and turning planes around in squares. */
 #include <string.h>
 
 #include "ndarray/array.h"
@@ -114,10 +114,15 @@ typedef struct plane {
   th_dtype from;
   row_fn move;
   ptrdiff_t in_down, in_right, out_down, out_right; /* in bytes */
+  int turned; /* bytes of an element if both are dense in these ways and it has 4 or 8, else 0 */
 } plane;
 
 static void move_plane(const plane *p, const char *in, char *out, int64_t rows, int64_t columns) {
   row r = {.in_step = p->in_right, .out_step = p->out_right};
+  if (p->turned > 0) {
+    th__turn(p->turned, in, p->in_right, out, p->out_down, columns, rows);
+    return;
+  }
   for (int64_t first = 0; first < rows; first += TILE) {
     int64_t last = rows - first < TILE ? rows : first + TILE;
     for (int64_t j = 0; j < columns; j += TILE) {
@@ -188,7 +193,11 @@ void th__copy_elements(const th_layout *from, const void *from_first, const th_l
              l[0].strides[last - 1] * w.in_size,
              l[0].strides[last] * w.in_size,
              l[1].strides[last - 1] * w.out_size,
-             l[1].strides[last] * w.out_size};
+             l[1].strides[last] * w.out_size,
+             0};
+  bool wide = w.in_size == 4 || w.in_size == 8;
+  if (wide && from->dtype == to->dtype && p.in_down == w.in_size && p.out_right == w.in_size)
+    p.turned = (int)w.in_size;
   do move_plane(&p, w.r.in, w.r.out, l[0].shape[last - 1], l[0].shape[last]);
   while (step(&w));
 }

@@ -1,4 +1,6 @@
 /* Owns copies: to new storage, to another element type, to another device, into an existing array. */
+#include "ops/copy.h"
+
 #include "ops/call.h"
 #include "ops/loop.h"
 
@@ -41,6 +43,12 @@ static void copy_elements(const th_layout *from, const void *from_data, const th
     copy_rows(0, rows, &job);
   else
     th_parallel_for(context, rows, grain > 0 ? grain : 1, copy_rows, &job);
+}
+
+th_status th__host_move(th_task_context *context, const th_layout *to, void *to_data,
+                        const th_layout *from, const void *from_data) {
+  copy_elements(from, from_data, to, to_data, context);
+  return TH_OK;
 }
 
 static th_status copy_cpu(const th_kernel_args *k) {
@@ -265,16 +273,23 @@ FILL(64)
 
 static th_status infer_fill(th_infer *io, const void *params) { return TH_OK; }
 
+static th__inner filler(th_dtype t) {
+  size_t size = th_dtype_size(t);
+  return size == 1 ? fill_8 : size == 2 ? fill_16 : size == 4 ? fill_32 : fill_64;
+}
+
 static th_status fill_cpu(const th_kernel_args *k) {
   char cell[8];
-  size_t size = th_dtype_size(k->in[0].dtype);
   th__dtype_set(k->in[0].dtype, cell, *(const double *)k->params);
-  return th__loop_kernel(k,
-                         size == 1   ? fill_8
-                         : size == 2 ? fill_16
-                         : size == 4 ? fill_32
-                                     : fill_64,
-                         cell);
+  return th__loop_kernel(k, filler(k->in[0].dtype), cell);
+}
+
+th_status th__host_fill(th_task_context *context, const th_layout *to, void *data, uint64_t cell) {
+  th__loop loop = {.n = 1, .inner = filler(to->dtype), .user = &cell};
+  loop.layout[0] = *to;
+  loop.data[0] = data;
+  th__loop_run(&loop, context);
+  return TH_OK;
 }
 
 static const th_op fill_op = {.name = "fill",

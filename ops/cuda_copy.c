@@ -3,6 +3,7 @@
 
 #include "engine/base/error.h"
 #include "ops/params.h"
+#include "ops/params_arrays.h"
 
 TH__CUDA_SIZED(move)
 TH__CUDA_SIZED(fill)
@@ -139,6 +140,25 @@ static th_status where_cuda(const th_kernel_args *k) {
   return th__cuda_loop_run(&l);
 }
 
+/* a = mask ? the value, one element that stands still : a. */
+static th_status masked_fill_cuda(const th_kernel_args *k) {
+  th_layout cell = k->in[0], one = {.dtype = k->in[0].dtype};
+  void *room;
+  TH_TRY(th__cuda_scratch(k->context, 8, &room));
+  double value = ((const th__masked_params *)k->params)->value;
+  TH_TRY(th__cuda_fill_cell(k->context, &one, room, cell_of(one.dtype, value)));
+  for (int d = 0; d < cell.ndim; d++) cell.strides[d] = 0;
+  th__cuda_loop l = {.context = k->context,
+                     .image = &th__image_copy,
+                     .kernel = where_of(one.dtype),
+                     .dtype = one.dtype};
+  th__cuda_loop_add(&l, &k->in[0], k->in_data[0]);
+  th__cuda_loop_add(&l, &k->in[1], k->in_data[1]);
+  th__cuda_loop_add(&l, &cell, room);
+  th__cuda_loop_add(&l, &k->in[0], k->in_data[0]);
+  return th__cuda_loop_run(&l);
+}
+
 static th_status clip_cuda(const th_kernel_args *k) {
   static th__cuda_kernel single = {.name = "clip_single"};
   static th__cuda_kernel by_type[TH_DTYPE_COUNT] = {
@@ -159,10 +179,18 @@ static th_status clip_cuda(const th_kernel_args *k) {
 }
 
 extern const th__cuda_entry th__cuda_copying[];
-const th__cuda_entry th__cuda_copying[] = {{"copy", copy_cuda},         {"astype", copy_cuda},
-                                           {"assign", assign_cuda},     {"concat", concat_cuda},
-                                           {"unslice", unslice_cuda},   {"fill", fill_cuda},
-                                           {"empty", empty_cuda},       {"full", full_cuda},
-                                           {"arange", arange_cuda},     {"eye", eye_cuda},
-                                           {"linspace", linspace_cuda}, {"where", where_cuda},
-                                           {"clip", clip_cuda},         {NULL, NULL}};
+const th__cuda_entry th__cuda_copying[] = {{"copy", copy_cuda},
+                                           {"astype", copy_cuda},
+                                           {"assign", assign_cuda},
+                                           {"concat", concat_cuda},
+                                           {"unslice", unslice_cuda},
+                                           {"fill", fill_cuda},
+                                           {"empty", empty_cuda},
+                                           {"full", full_cuda},
+                                           {"arange", arange_cuda},
+                                           {"eye", eye_cuda},
+                                           {"linspace", linspace_cuda},
+                                           {"where", where_cuda},
+                                           {"clip", clip_cuda},
+                                           {"masked_fill_inplace", masked_fill_cuda},
+                                           {NULL, NULL}};

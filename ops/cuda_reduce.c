@@ -6,6 +6,7 @@
 #include "engine/base/error.h"
 #include "ops/cuda.h"
 #include "ops/params.h"
+#include "ops/reduce.h"
 #include "ops/runs.h"
 
 enum { BLOCKS = 1024, LEAST_PER_LANE = 64 };
@@ -16,19 +17,21 @@ enum { BLOCKS = 1024, LEAST_PER_LANE = 64 };
   static th__cuda_kernel *id##_of(th_dtype t) {                                                    \
     return th__cuda_is_single(t) ? &id##_single : &id##_plain[t];                                  \
   }
-#define NAME_reduce_sum(NAME, t)  [TH_##NAME] = {.name = "reduce_sum_" #t},
-#define NAME_reduce_prod(NAME, t) [TH_##NAME] = {.name = "reduce_prod_" #t},
-#define NAME_reduce_max(NAME, t)  [TH_##NAME] = {.name = "reduce_max_" #t},
-#define NAME_reduce_min(NAME, t)  [TH_##NAME] = {.name = "reduce_min_" #t},
-#define NAME_reduce_all(NAME, t)  [TH_##NAME] = {.name = "reduce_all_" #t},
-#define NAME_reduce_any(NAME, t)  [TH_##NAME] = {.name = "reduce_any_" #t},
-#define NAME_arg(NAME, t)         [TH_##NAME] = {.name = "arg_" #t},
+#define NAME_reduce_sum(NAME, t)   [TH_##NAME] = {.name = "reduce_sum_" #t},
+#define NAME_reduce_prod(NAME, t)  [TH_##NAME] = {.name = "reduce_prod_" #t},
+#define NAME_reduce_max(NAME, t)   [TH_##NAME] = {.name = "reduce_max_" #t},
+#define NAME_reduce_min(NAME, t)   [TH_##NAME] = {.name = "reduce_min_" #t},
+#define NAME_reduce_all(NAME, t)   [TH_##NAME] = {.name = "reduce_all_" #t},
+#define NAME_reduce_any(NAME, t)   [TH_##NAME] = {.name = "reduce_any_" #t},
+#define NAME_reduce_count(NAME, t) [TH_##NAME] = {.name = "reduce_count_" #t},
+#define NAME_arg(NAME, t)          [TH_##NAME] = {.name = "arg_" #t},
 NAMES(reduce_sum)
 NAMES(reduce_prod)
 NAMES(reduce_max)
 NAMES(reduce_min)
 NAMES(reduce_all)
 NAMES(reduce_any)
+NAMES(reduce_count)
 NAMES(arg)
 
 /* --- planning --- */
@@ -103,30 +106,50 @@ static th_dtype partial_type(th_dtype t, bool logical) {
   return c == TH__F32 ? TH_F32 : c == TH__F64 ? TH_F64 : c == TH__I64 ? TH_I64 : TH_U64;
 }
 
-static th_status launch(th_task_context *context, th__cuda_kernel *kernel, void *out, const void *a,
+static th_status launch(th_task_context *context, th__cuda_kernel *kernel,
+                        const th__cuda_mapping *m, void *out, const void *a,
                         th__cuda_reduction *r) {
-  void *args[] = {&out, &a, r};
-  return th__cuda_blocks(context, &th__image_reduce, kernel, th__cuda_line_blocks(r), args);
+  void *plain[] = {&out, &a, r};
+  void *mapped[] = {&out, &a, NULL, NULL, NULL, r};
+  if (m) {
+    mapped[2] = (void *)&m->shift;
+    mapped[3] = (void *)&m->map;
+    mapped[4] = (void *)&m->number;
+  }
+  return th__cuda_blocks(context, &th__image_reduce, kernel, th__cuda_line_blocks(r),
+                         m ? mapped : plain);
+}
+
+th__cuda_kernel *th__cuda_fold_of(th__fold_kind kind, th_dtype t) {
+  switch (kind) {
+  case TH__FOLD_MAX: return reduce_max_of(t);
+  case TH__FOLD_MIN: return reduce_min_of(t);
+  case TH__FOLD_PROD: return reduce_prod_of(t);
+  default: return reduce_sum_of(t);
+  }
 }
 
 th_status th__cuda_reduce(th_task_context *context, const th__cuda_folding *f, const th_layout *in,
                           const void *a, void *out) {
   th__cuda_reduction r = th__cuda_lines(in, f->axes);
   int64_t count = r.count;
-  for (;;) {
+  for (bool partials = false;; partials = true) {
     cut(&r);
     r.count = count;
     r.out_dtype = (int32_t)f->out;
     r.divide = f->mean;
-    th__cuda_kernel *kernel = f->kernel_of((th_dtype)r.dtype);
-    if (r.chunks == 1) return launch(context, kernel, out, a, &r);
+    const th__cuda_mapping *m = partials ? NULL : f->map;
+    th__cuda_kernel *kernel =
+        partials && f->then ? f->then((th_dtype)r.dtype) : f->kernel_of((th_dtype)r.dtype);
+    if (r.chunks == 1) return launch(context, kernel, m, out, a, &r);
     th_layout partial = {.dtype = partial_type((th_dtype)r.dtype, f->logical), .ndim = 2};
+    if (f->then == reduce_sum_of && !f->map) partial.dtype = TH_I64;
     void *room;
     partial.shape[0] = r.chunks;
     partial.shape[1] = r.n_out;
     th__layout_set_contiguous(&partial);
     TH_TRY(th__cuda_scratch(context, th__layout_bytes(&partial), &room));
-    TH_TRY(launch(context, kernel, room, a, &r));
+    TH_TRY(launch(context, kernel, m, room, a, &r));
     r = th__cuda_lines(&partial, 1);
     a = room;
   }
@@ -145,6 +168,16 @@ static th_status reduce(const th_kernel_args *k, th__cuda_kernel *(*kernel_of)(t
   uint64_t cell = 0;
   th__dtype_set(f.out, &cell, unit);
   return th__cuda_fill_cell(k->context, &k->out[0], k->out_data[0], cell);
+}
+
+static th_status count_nonzero_cuda(const th_kernel_args *k) {
+  const th_layout *in = &k->in[0];
+  th__cuda_folding f = {.kernel_of = reduce_count_of, .then = reduce_sum_of, .out = TH_I64};
+  f.axes = th__axes_of(((const th__reduce_params *)k->params)->axes, in->ndim);
+  if (th__layout_size(&k->out[0]) == 0) return TH_OK;
+  if (th__layout_size(in) == 0)
+    return th__cuda_fill(k->context, k->out_data[0], 0, th__layout_bytes(&k->out[0]));
+  return th__cuda_reduce(k->context, &f, in, k->in_data[0], k->out_data[0]);
 }
 
 th_status th__cuda_mean(const th_kernel_args *k, const th_layout *in, const void *a) {
@@ -180,7 +213,14 @@ static th_status argmax_cuda(const th_kernel_args *k) { return arg_of_lines(k, 0
 static th_status argmin_cuda(const th_kernel_args *k) { return arg_of_lines(k, 1); }
 
 extern const th__cuda_entry th__cuda_reducing[];
-const th__cuda_entry th__cuda_reducing[] = {
-    {"sum", sum_cuda},       {"prod", prod_cuda}, {"mean", mean_cuda}, {"max", max_cuda},
-    {"min", min_cuda},       {"all", all_cuda},   {"any", any_cuda},   {"argmax", argmax_cuda},
-    {"argmin", argmin_cuda}, {NULL, NULL}};
+const th__cuda_entry th__cuda_reducing[] = {{"sum", sum_cuda},
+                                            {"prod", prod_cuda},
+                                            {"mean", mean_cuda},
+                                            {"max", max_cuda},
+                                            {"min", min_cuda},
+                                            {"all", all_cuda},
+                                            {"any", any_cuda},
+                                            {"argmax", argmax_cuda},
+                                            {"argmin", argmin_cuda},
+                                            {"count_nonzero", count_nonzero_cuda},
+                                            {NULL, NULL}};

@@ -13,6 +13,10 @@
 #define IMAX(a, b) ((b) > (a) ? (b) : (a))
 #define IMIN(a, b) ((b) < (a) ? (b) : (a))
 
+/* Constant widths, so that compilers need no loop. */
+#define HALVE(width, OP)                                                                           \
+  for (int j = 0; j < width; j++) lane[j] = OP(lane[j], lane[j + width]);
+
 #define FOLDS(id, T, OP)                                                                           \
   TH__WIDE static void fold_##id(const void *from, int64_t n, void *out) {                         \
     const T *x = from;                                                                             \
@@ -28,9 +32,8 @@
     for (; i + LANES <= n; i += LANES)                                                             \
       for (int j = 0; j < LANES; j++) lane[j] = OP(lane[j], x[i + j]);                             \
     for (int j = 0; i + j < n; j++) lane[j] = OP(lane[j], x[i + j]);                               \
-    for (int width = LANES / 2; width > 0; width /= 2)                                             \
-      for (int j = 0; j < width; j++) lane[j] = OP(lane[j], lane[j + width]);                      \
-    *(T *)out = lane[0];                                                                           \
+    HALVE(32, OP)                                                                                  \
+        HALVE(16, OP) HALVE(8, OP) HALVE(4, OP) HALVE(2, OP) HALVE(1, OP) * (T *)out = lane[0];    \
   }                                                                                                \
   TH__WIDE static void join_##id(void *into, const void *from, int64_t n) {                        \
     T *restrict acc = into;                                                                        \

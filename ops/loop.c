@@ -1,12 +1,16 @@
 /* Owns the walk over strided operands: dimensions are joined where all operands allow it, long loops are cut into blocks of a
- * fixed number of elements, and each block runs the inner loop along the last dimension. */
+ * fixed number of elements, and each block runs the inner loop along the last dimension. Operands that are dense along another
+ * dimension are turned around in tiles first. */
 #include "ops/loop.h"
+
+#include <stdlib.h>
 
 typedef struct walk {
   const th__loop *loop;
   int ndim; /* at least 1 */
   int64_t shape[TH_MAX_DIMS];
   int64_t strides[TH_MAX_DIMS][TH__LOOP_OPERANDS]; /* in bytes */
+  uint32_t turned; /* operands that are dense along the last dimension but one */
 } walk;
 
 /* Elements [first, last) in rows-first order. */
@@ -39,6 +43,96 @@ static void run_block(int64_t first, int64_t last, void *arg) {
   }
 }
 
+/* --- turning --- */
+
+enum {
+  TILE_ROWS = 16,
+  TILE_COLUMNS = 128
+}; /* of a tile: cache lines of the operand, a run of the loop */
+
+/* Operands, other than the written one, of four or eight bytes that are dense along dimension d and not along the last. */
+static uint32_t dense_along(const walk *w, int d) {
+  uint32_t set = 0;
+  for (int k = 1; k < w->loop->n; k++) {
+    int64_t size = th__dtype_size(w->loop->layout[k].dtype);
+    int64_t last = llabs(w->strides[w->ndim - 1][k]);
+    if (size >= 4 && w->strides[d][k] == size && last > size) set |= 1u << k;
+  }
+  return set;
+}
+
+/* Brings a dimension along which operands are better turned to the place before the last. */
+static void look_for_turns(walk *w) {
+  int last = w->ndim - 1;
+  if (last < 1 || w->shape[last] < TILE_ROWS) return;
+  for (int d = 0; d < last && !w->turned; d++) {
+    if (w->shape[d] < TILE_ROWS) continue;
+    w->turned = dense_along(w, d);
+    if (!w->turned || d == last - 1) continue;
+    int64_t size = w->shape[d], strides[TH__LOOP_OPERANDS];
+    memcpy(strides, w->strides[d], sizeof strides);
+    for (int i = d; i < last - 1; i++) {
+      w->shape[i] = w->shape[i + 1];
+      memcpy(w->strides[i], w->strides[i + 1], sizeof strides);
+    }
+    w->shape[last - 1] = size;
+    memcpy(w->strides[last - 1], strides, sizeof strides);
+  }
+}
+
+/* One tile at p: turned operands are copied, then the loop runs row by row. */
+static void run_tile(const walk *w, char *const *p, int64_t rows, int64_t columns) {
+  int n = w->loop->n, inner = w->ndim - 1;
+  uint64_t room[TH__LOOP_OPERANDS - 1][TILE_ROWS * TILE_COLUMNS];
+  char *q[TH__LOOP_OPERANDS];
+  int64_t down[TH__LOOP_OPERANDS], right[TH__LOOP_OPERANDS];
+  for (int k = 0; k < n; k++) {
+    q[k] = p[k];
+    down[k] = w->strides[inner - 1][k];
+    right[k] = w->strides[inner][k];
+    if (!(w->turned >> k & 1)) continue;
+    int size = (int)down[k];
+    q[k] = (char *)room[k - 1];
+    th__turn(size, p[k], right[k], q[k], TILE_COLUMNS * size, columns, rows);
+    down[k] = TILE_COLUMNS * size;
+    right[k] = size;
+  }
+  for (int64_t i = 0; i < rows; i++) {
+    w->loop->inner(q, right, columns, w->loop->user);
+    for (int k = 0; k < n; k++) q[k] += down[k];
+  }
+}
+
+/* Bands [first, last): TILE_ROWS rows of the last two dimensions each. */
+static void run_bands(int64_t first, int64_t last, void *arg) {
+  const walk *w = arg;
+  int n = w->loop->n, inner = w->ndim - 1;
+  int64_t all = w->shape[inner - 1], bands = (all + TILE_ROWS - 1) / TILE_ROWS;
+  for (int64_t band = first; band < last; band++) {
+    int64_t row = band % bands * TILE_ROWS, rest = band / bands;
+    int64_t rows = all - row < TILE_ROWS ? all - row : TILE_ROWS;
+    char *p[TH__LOOP_OPERANDS];
+    for (int k = 0; k < n; k++) p[k] = w->loop->data[k] + row * w->strides[inner - 1][k];
+    for (int d = inner - 2; d >= 0; d--) {
+      for (int k = 0; k < n; k++) p[k] += rest % w->shape[d] * w->strides[d][k];
+      rest /= w->shape[d];
+    }
+    for (int64_t j = 0; j < w->shape[inner]; j += TILE_COLUMNS) {
+      int64_t columns = w->shape[inner] - j < TILE_COLUMNS ? w->shape[inner] - j : TILE_COLUMNS;
+      run_tile(w, p, rows, columns);
+      for (int k = 0; k < n; k++) p[k] += columns * w->strides[inner][k];
+    }
+  }
+}
+
+static void run_turned(const walk *w, th_task_context *context) {
+  int inner = w->ndim - 1;
+  int64_t bands = (w->shape[inner - 1] + TILE_ROWS - 1) / TILE_ROWS;
+  int64_t grain = TH__LOOP_GRAIN / (TILE_ROWS * w->shape[inner]);
+  for (int d = 0; d < inner - 1; d++) bands *= w->shape[d];
+  th_parallel_for(context, bands, grain > 0 ? grain : 1, run_bands, (void *)w);
+}
+
 void th__loop_run(th__loop *loop, th_task_context *context) {
   int64_t size = th__layout_size(&loop->layout[0]);
   if (size == 0) return;
@@ -52,7 +146,10 @@ void th__loop_run(th__loop *loop, th_task_context *context) {
     w.shape[0] = w.ndim = 1;
     for (int k = 0; k < loop->n; k++) w.strides[0][k] = 0;
   }
-  if (size <= TH__LOOP_GRAIN)
+  look_for_turns(&w);
+  if (w.turned)
+    run_turned(&w, context);
+  else if (size <= TH__LOOP_GRAIN)
     run_block(0, size, &w);
   else
     th_parallel_for(context, size, TH__LOOP_GRAIN, run_block, &w);

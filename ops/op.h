@@ -6,6 +6,7 @@
 #include "ndarray/dtype.h"
 #include "ndarray/shape.h"
 #include "thrum/ops.h"
+#include "thrum/ops_arrays.h"
 
 typedef struct th_op th_op;
 

@@ -3,6 +3,7 @@
  * A block has `outs` neighbouring outputs and 256 / outs lanes for each. A lane folds every lanes-th element of a chunk in order;
  * lanes are joined in a tree. All of that follows from the shape and the strides, so bits do not depend on the device. */
 #include "ops/lines.cuh"
+#include "ops/map_kind.h"
 
 /* A finished value, divided if a mean is wanted, in whatever type results have. */
 template <class T>
@@ -16,7 +17,7 @@ static __device__ __noinline__ void th__finish(const th__cuda_reduction &r, void
     th__store(r.out_dtype, out, i, (double)v / (double)r.count);
 }
 
-/* R folds values of type T; L loads element i of a. */
+/* R folds values of type T; L loads an element of a for an output. */
 template <class T, class R, class L>
 TH_DEVICE void th__reduce(void *out, const void *a, const th__cuda_reduction &r, L load) {
   TH_SHARED T lane_of[TH_BLOCK];
@@ -28,16 +29,16 @@ TH_DEVICE void th__reduce(void *out, const void *a, const th__cuda_reduction &r,
     int64_t output = tile * r.outs + th__column(r), lane = first + th__lane(r);
     if (output < r.n_out && lane < last) {
       int64_t base = th__place(r.kept, output);
-      T sum = load(a, base + th__place(r.reduced, lane));
+      T sum = load(a, base + th__place(r.reduced, lane), output);
       if (r.reduced.shape.ndim == 1) {
         const int64_t step = lanes * r.reduced.strides[0];
         int64_t at = base + (lane + lanes) * r.reduced.strides[0];
 #pragma unroll 4
         for (int64_t i = lane + lanes; i < last; i += lanes, at += step)
-          sum = R::join(sum, load(a, at));
+          sum = R::join(sum, load(a, at, output));
       } else {
         for (int64_t i = lane + lanes; i < last; i += lanes)
-          sum = R::join(sum, load(a, base + th__place(r.reduced, i)));
+          sum = R::join(sum, load(a, base + th__place(r.reduced, i), output));
       }
       lane_of[th__lane(r) * r.outs + th__column(r)] = sum;
     }
@@ -67,7 +68,7 @@ TH_DEVICE void th__reduce(void *out, const void *a, const th__cuda_reduction &r,
 #define REDUCE(t, id, T)                                                                           \
   TH_BLOCK_KERNEL(reduce_##id##_##t, "wrv", void *out, const void *a, TH_LINES) {                  \
     const int dtype = r.dtype;                                                                     \
-    th__reduce<T, th__##id<T>>(out, a, r, [dtype](const void *p, int64_t i) -> T {                 \
+    th__reduce<T, th__##id<T>>(out, a, r, [dtype](const void *p, int64_t i, int64_t) -> T {        \
       return (T)th__operand<t>(p, dtype).get(i);                                                   \
     });                                                                                            \
   }
@@ -78,12 +79,69 @@ TH_REDUCED(FOLDS)
 #define TEST(t, id, fold)                                                                          \
   TH_BLOCK_KERNEL(reduce_##id##_##t, "wrv", void *out, const void *a, TH_LINES) {                  \
     const int dtype = r.dtype;                                                                     \
-    th__reduce<int, fold<int>>(out, a, r, [dtype](const void *p, int64_t i) -> int {               \
+    th__reduce<int, fold<int>>(out, a, r, [dtype](const void *p, int64_t i, int64_t) -> int {      \
       return th__operand<t>(p, dtype).get(i) != 0;                                                 \
     });                                                                                            \
   }
 #define TESTS(t, T) TEST(t, all, th__min) TEST(t, any, th__max)
 TH_REDUCED(TESTS)
+
+#define COUNT(t, T)                                                                                \
+  TH_BLOCK_KERNEL(reduce_count_##t, "wrv", void *out, const void *a, TH_LINES) {                   \
+    const int dtype = r.dtype;                                                                     \
+    th__reduce<int64_t, th__sum<int64_t>>(out, a, r,                                               \
+                                          [dtype](const void *p, int64_t i, int64_t) -> int64_t {  \
+                                            return th__operand<t>(p, dtype).get(i) != 0;           \
+                                          });                                                      \
+  }
+TH_REDUCED(COUNT)
+
+/* --- elements mapped first --- */
+
+template <class T> static __device__ __noinline__ T th__map_of(int map, T x, T shift, T number) {
+  switch (map) {
+  case TH__MAP_DEVIATION: return (x - shift) * (x - shift);
+  case TH__MAP_EXP: return exp(x - shift);
+  case TH__MAP_ABS: return fabs(x);
+  case TH__MAP_SQUARE: return x * x;
+  case TH__MAP_POWER: return pow(fabs(x), number);
+  default: return (T)(x != 0);
+  }
+}
+
+/* Shifts lie as the outputs do, and may be missing. */
+#define MAPPED(t, id, T)                                                                           \
+  TH_BLOCK_KERNEL(mapped_##id##_##t, "wrrvvv", void *out, const void *a, const T *shifts,          \
+                  int32_t map, double number, TH_LINES) {                                          \
+    const int dtype = r.dtype;                                                                     \
+    th__reduce<T, th__##id<T>>(out, a, r, [=](const void *p, int64_t i, int64_t output) -> T {     \
+      T shift = shifts ? shifts[output] : (T)0;                                                    \
+      return th__map_of<T>(map, th__operand<t>(p, dtype).get(i), shift, (T)number);                \
+    });                                                                                            \
+  }
+#define MAPPINGS(t, T) MAPPED(t, sum, T) MAPPED(t, max, T) MAPPED(t, min, T)
+MAPPINGS(single, float)
+MAPPINGS(f64, double)
+
+TH_DEVICE double th__end_of(int end, double folded, double shift, double number) {
+  switch (end) {
+  case TH__END_ROOT: return sqrt(folded);
+  case TH__END_POWER: return pow(folded, 1 / number);
+  case TH__END_VAR: return folded / number;
+  case TH__END_STD: return sqrt(folded / number);
+  case TH__END_LOGARITHM: return shift - shift == 0 ? log(folded) + shift : shift;
+  default: return folded;
+  }
+}
+
+TH_KERNEL(finish_mapped, "wrrvvvvv", void *out, const void *folded, const void *shifts, int64_t n,
+          int32_t wide, int32_t dtype, int32_t end, double number) {
+  for (int64_t i = th__thread(); i < n; i += th__threads()) {
+    double x = wide ? ((const double *)folded)[i] : (double)((const float *)folded)[i], s = 0;
+    if (shifts) s = wide ? ((const double *)shifts)[i] : (double)((const float *)shifts)[i];
+    th__store(dtype, out, i, th__end_of(end, x, s, number));
+  }
+}
 
 /* --- argmax and argmin: the first place of the extreme, a NaN before every number --- */
 

@@ -11,6 +11,7 @@
 #include <thrum/array.h>
 #include <thrum/async.h>
 #include <thrum/ops.h>
+#include <thrum/ops_arrays.h>
 #include <thrum/autograd.h>
 #include <thrum/data.h>
 #include <thrum/profile.h>

@@ -12,10 +12,11 @@ enum { MOST = 256, SEEDS = 2 };
 enum { CONTIGUOUS, STRIDED, BROADCAST, EMPTY, LAYOUTS };
 static const char *const layout_names[] = {"contiguous", "strided", "broadcast", "empty"};
 
-/* No kernel can call a function of the host. */
-static const char *const host_only[] = {"map", "zip", "reduce"};
+/* No kernel can call a function of the host; nonzero waits for the host anyway. */
+static const char *const host_only[] = {"map", "zip", "reduce", "nonzero"};
 /* Reach the device in tests of their own: as gradients, and between devices. */
-static const char *const elsewhere[] = {"copy_to", "unslice", "take_slope", "cross_entropy_slope"};
+static const char *const elsewhere[] = {
+    "copy_to", "unslice", "take_slope", "cross_entropy_slope", "along_slope", "undiagonal"};
 
 static bool among(const char *name, const char *const *list, size_t n) {
   for (size_t i = 0; i < n; i++)

@@ -51,6 +51,16 @@ static inline double worst_of(const th_array *a, const double *expected, int64_t
   return worst;
 }
 
+/* vector(1, 2, 3): an f64 array of shape (3) on cpu:0. */
+#define vector(...)                                                                                \
+  th_from_host((const double[]){__VA_ARGS__},                                                      \
+               TH_SHAPE((int64_t)(sizeof((const double[]){__VA_ARGS__}) / sizeof(double))),        \
+               TH_F64, th_cpu(0))
+/* worst_of() against the values listed. */
+#define distance_to(a, ...)                                                                        \
+  worst_of((a), (const double[]){__VA_ARGS__},                                                     \
+           (int64_t)(sizeof((const double[]){__VA_ARGS__}) / sizeof(double)))
+
 /* A repeatable value in [-2, 2) for position i. */
 static inline double noise(int64_t i) {
   uint64_t x = (uint64_t)i * UINT64_C(0x9E3779B97F4A7C15) + 0x1234567;

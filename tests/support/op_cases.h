@@ -40,6 +40,14 @@ typedef struct op_case {
   double lo, hi; /* domain; equal = that of the record */
 } op_case;
 
+/* More of the table, up to a NULL name. */
+extern const op_case op_cases_arrays[];
+
+/* What in-place operators write: a copy of a, or a view with its values into something larger. NULL on failure. */
+th_array *op_case_target(const th_array *a, bool strided);
+/* The target, or NULL (released) when the call failed. */
+th_array *op_case_checked(th_array *target, th_status status);
+
 /* The case of an operator: from the table, or made into *generic for elementwise operators of arrays and, by their names,
  * a scalar. NULL when there is none. */
 const op_case *op_case_find(const th_op *op, op_case *generic);

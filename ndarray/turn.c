@@ -1,0 +1,90 @@
+/* Owns turning matrices around: to[j][i] = from[i][j], in squares that are kept in registers. */
+#include <string.h>
+
+#include "ndarray/array.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
+    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+#define WIDE __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define WIDE
+#endif
+
+/* A vector's rows of the square, taken from two others alternately. */
+typedef uint32_t eight __attribute__((vector_size(32)));
+typedef uint64_t four __attribute__((vector_size(32)));
+#define MIX8(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+
+/* The 8 by 8 words at from; rows are steps bytes apart. */
+static inline __attribute__((always_inline)) void turn_words(const char *from, ptrdiff_t in,
+                                                             char *to, ptrdiff_t out) {
+  eight r[8], s[8];
+  for (int i = 0; i < 8; i++) memcpy(&r[i], from + i * in, sizeof r[i]);
+  for (int i = 0; i < 8; i += 2) {
+    s[i] = MIX8(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    s[i + 1] = MIX8(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; j++) {
+      r[i + 2 * j] = MIX8(s[i + j], s[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+      r[i + 2 * j + 1] = MIX8(s[i + j], s[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  for (int i = 0; i < 4; i++) {
+    s[i] = MIX8(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    s[i + 4] = MIX8(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+  for (int i = 0; i < 8; i++) memcpy(to + i * out, &s[i], sizeof s[i]);
+}
+
+/* The 4 by 4 double words at from. */
+static inline __attribute__((always_inline)) void turn_doubles(const char *from, ptrdiff_t in,
+                                                               char *to, ptrdiff_t out) {
+  four r[4], s[4];
+  for (int i = 0; i < 4; i++) memcpy(&r[i], from + i * in, sizeof r[i]);
+  for (int i = 0; i < 4; i += 2) {
+    s[i] = MIX8(r[i], r[i + 1], 0, 4, 2, 6);
+    s[i + 1] = MIX8(r[i], r[i + 1], 1, 5, 3, 7);
+  }
+  for (int i = 0; i < 2; i++) {
+    r[i] = MIX8(s[i], s[i + 2], 0, 1, 4, 5);
+    r[i + 2] = MIX8(s[i], s[i + 2], 2, 3, 6, 7);
+  }
+  for (int i = 0; i < 4; i++) memcpy(to + i * out, &r[i], sizeof r[i]);
+}
+
+/* Rows [first, last) of columns [left, right), one by one. */
+static void turn_rest(int size, const char *from, ptrdiff_t in, char *to, ptrdiff_t out,
+                      int64_t first, int64_t last, int64_t left, int64_t right) {
+  for (int64_t i = first; i < last; i++)
+    for (int64_t j = left; j < right; j++)
+      memcpy(to + j * out + i * size, from + i * in + j * size, (size_t)size);
+}
+
+enum { BLOCK = 64 }; /* bytes along both sides: whole cache lines of both matrices */
+
+WIDE static void turn_blocks(int size, const char *from, ptrdiff_t in, char *to, ptrdiff_t out,
+                             int64_t rows, int64_t columns) {
+  const int64_t side = BLOCK / size;
+  for (int64_t i = 0; i < rows; i += side)
+    for (int64_t j = 0; j < columns; j += side)
+      for (int64_t v = j; v < j + side; v += side / 2)
+        for (int64_t u = i; u < i + side; u += side / 2) {
+          const char *square = from + u * in + v * size;
+          if (size == 4)
+            turn_words(square, in, to + v * out + u * size, out);
+          else
+            turn_doubles(square, in, to + v * out + u * size, out);
+        }
+}
+
+void th__turn(int size, const void *from, ptrdiff_t in, void *to, ptrdiff_t out, int64_t rows,
+              int64_t columns) {
+  const int64_t side = BLOCK / size;
+  int64_t whole_rows = rows / side * side, whole_columns = columns / side * side;
+  if (size == 4)
+    turn_blocks(4, from, in, to, out, whole_rows, whole_columns);
+  else
+    turn_blocks(8, from, in, to, out, whole_rows, whole_columns);
+  turn_rest(size, from, in, to, out, 0, whole_rows, whole_columns, columns);
+  turn_rest(size, from, in, to, out, whole_rows, rows, 0, columns);
+}
