@@ -1,6 +1,5 @@
 /* Kernels of the rows of unary.def: functions of one array, their slopes (g, v) and bends (h, g, v). */
 #include "ops/kernel.cuh"
-#include "ops/unary_math.h"
 
 /* Doubles one by one: their formulas are long, and 8 bytes per access are enough beside them. */
 #define WIDTH(t) (sizeof(t::S) == 8 ? 1 : th__width<t, t>::value)
