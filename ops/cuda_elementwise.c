@@ -83,6 +83,7 @@ static th_status with_double(const th_kernel_args *k, const th__cuda_image *imag
 #define TH_UNARY(id, v, lo, hi, floats, slope, bend)                                               \
   FLOAT_KERNELS(unary_##id)                                                                        \
   UNARY(id)
+#define TH_UNARY_TURN TH_UNARY
 #define TH_UNARY_NUMBER(id, v, lo, hi, floats, slope, bend, si, ui)                                \
   NUMBER_KERNELS(unary_##id)                                                                       \
   UNARY(id)

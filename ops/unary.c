@@ -6,6 +6,7 @@
 
 #include "engine/base/error.h"
 #include "ops/elementwise.h"
+#include "ops/turns.h"
 #include "ops/unary_math.h"
 
 /* --- lines --- */
@@ -107,6 +108,13 @@ static th_status infer_bool(th_infer *io, const void *params) {
   FLOAT_TABLE(id)                                                                                  \
   RECORD(id, lo, hi, TH_FLOATS, th__infer_same, vjp_##id, SAVE_##v, 0)                             \
   PUBLIC(id)
+#define TH_UNARY_TURN(id, v, lo, hi, floats, slope, bend)                                          \
+  SLOPE_OPS(id, v, lo, hi, slope, bend)                                                            \
+  MAP(f64, F64, id, floats)                                                                        \
+  static const th__line id##_lines[TH_DTYPE_COUNT] = {                                             \
+      [TH_F32] = th__line_##id, [TH_F64] = id##_f64};                                              \
+  RECORD(id, lo, hi, TH_FLOATS, th__infer_same, vjp_##id, SAVE_##v, 0)                             \
+  PUBLIC(id)
 #define NUMBER_LINES(id, floats, signed_ints, unsigned_ints)                                       \
   FLOATS(MAP, id, floats)                                                                          \
   TH__FOR_SIGNED(MAP, id, signed_ints)                                                             \
@@ -130,6 +138,7 @@ static th_status infer_bool(th_infer *io, const void *params) {
   PUBLIC(id)
 #include "ops/unary.def"
 #undef TH_UNARY
+#undef TH_UNARY_TURN
 #undef TH_UNARY_NUMBER
 #undef TH_UNARY_STEP
 #undef TH_UNARY_TEST
@@ -155,6 +164,7 @@ PUBLIC(bitwise_invert)
 
 #define SLOPES(id)                                                    &id##_op, &id##_slope_op, &id##_bend_op,
 #define TH_UNARY(id, v, lo, hi, floats, slope, bend)                  SLOPES(id)
+#define TH_UNARY_TURN(id, v, lo, hi, floats, slope, bend)             SLOPES(id)
 #define TH_UNARY_NUMBER(id, v, lo, hi, floats, slope, bend, si, ui)   SLOPES(id)
 #define TH_UNARY_STEP(id, lo, hi, floats, signed_ints, unsigned_ints) &id##_op,
 #define TH_UNARY_TEST(id, floats, others)                             &id##_op,

@@ -36,6 +36,7 @@
   TH_FLOATING(SAME, unary_##id, floats)                                                            \
   TH_FLOATING(SLOPE, unary_##id, v, slope)                                                         \
   TH_FLOATING(BEND, unary_##id, v, bend)
+#define TH_UNARY_TURN TH_UNARY
 #define TH_UNARY_NUMBER(id, v, lo, hi, floats, slope, bend, signed_ints, unsigned_ints)            \
   TH_UNARY(id, v, lo, hi, floats, slope, bend)                                                     \
   TH_UNARY_STEP_INTS(id, signed_ints, unsigned_ints)
