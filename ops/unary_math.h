@@ -18,6 +18,10 @@ static inline double th__sigmoid_f64(double x) {
 
 static inline double th__normal_cdf_f64(double x) { return 0.5 * erfc(-SQRT_HALF * x); }
 
+static inline double th__gelu_f64(double x) {
+  return x < -40 ? -0.0 : x * th__normal_cdf_f64(x); /* nothing is left there */
+}
+
 /* Sine and cosine where the reduction of vector_math.h reaches, and the library's beyond. */
 static inline bool th__many_turns(float x) { return !(th__magnitude(x) <= TH__TURNS_MOST); }
 static inline float th__sin_any_f32(float x) {
@@ -34,7 +38,9 @@ static inline float th__cos_any_f32(float x) {
 TH__FUNCTION(COS, th__cos_any_f32, cos)
 TH__FUNCTION(ERF, th__erf_f32, erf)
 TH__FUNCTION(EXP, th__exp_f32, exp)
+TH__FUNCTION(EXP_DOWN, th__exp_down_f32, exp)
 TH__FUNCTION(EXPM1, th__expm1_f32, expm1)
+TH__FUNCTION(GELU, th__gelu_f32, th__gelu_f64)
 TH__FUNCTION(LOG, th__log_f32, log)
 TH__FUNCTION(LOG10, th__log10_f32, log10)
 TH__FUNCTION(LOG1P, th__log1p_f32, log1p)
@@ -49,7 +55,9 @@ TH__FUNCTION(TANH, th__tanh_f32, tanh)
 #define COS(x)                           TH__FUNCTION(x, th__cos_any_f32, cos)
 #define ERF(x)                           TH__FUNCTION(x, th__erf_f32, erf)
 #define EXP(x)                           TH__FUNCTION(x, th__exp_f32, exp)
+#define EXP_DOWN(x)                      TH__FUNCTION(x, th__exp_down_f32, exp) /* x <= 0 */
 #define EXPM1(x)                         TH__FUNCTION(x, th__expm1_f32, expm1)
+#define GELU(x)                          TH__FUNCTION(x, th__gelu_f32, th__gelu_f64)
 #define LOG(x)                           TH__FUNCTION(x, th__log_f32, log)
 #define LOG10(x)                         TH__FUNCTION(x, th__log10_f32, log10)
 #define LOG1P(x)                         TH__FUNCTION(x, th__log1p_f32, log1p)
@@ -60,10 +68,10 @@ TH__FUNCTION(TANH, th__tanh_f32, tanh)
 #define TANH(x)                          TH__FUNCTION(x, th__tanh_f32, tanh)
 #endif
 
-#define NORMAL_PDF(x) ((T)0.3989422804014327 * EXP((x) * (x) * (T)-0.5))
-#define SOFTPLUS(x)   (((x) > 0 ? (x) : 0) + LOG1P(EXP(-fabs(x))))
+#define NORMAL_PDF(x) ((T)0.3989422804014327 * EXP_DOWN((x) * (x) * (T)-0.5))
+#define SOFTPLUS(x)   (((x) > 0 ? (x) : 0) + LOG1P(EXP_DOWN(-fabs(x))))
 /* Of equal infinities the difference is NaN. */
 #define LOGADDEXP(x, y)                                                                            \
-  ((x) == (y) ? (x) + LN_2 : ((x) > (y) ? (x) : (y)) + LOG1P(EXP(-fabs((x) - (y)))))
+  ((x) == (y) ? (x) + LN_2 : ((x) > (y) ? (x) : (y)) + LOG1P(EXP_DOWN(-fabs((x) - (y)))))
 
 #endif

@@ -42,13 +42,14 @@ static inline th__reduced th__by_ln2(float x) {
   return out;
 }
 
-/* (e^r - 1 - r) / r^2. */
-static inline float th__exp_rest(float r) {
+/* e^r - 1. */
+static inline float th__exp_less_1(float r) {
   float p = TH__FMA(1.9875691500e-4f, r, 1.3981999507e-3f);
   p = TH__FMA(p, r, 8.3334519073e-3f);
   p = TH__FMA(p, r, 4.1665795894e-2f);
   p = TH__FMA(p, r, 1.6666665459e-1f);
-  return TH__FMA(p, r, 5.0000001201e-1f);
+  p = TH__FMA(p, r, 5.0000001201e-1f);
+  return TH__FMA(p, r * r, r);
 }
 
 /* 2^n, n from -126 to 127. */
@@ -59,9 +60,16 @@ static inline float th__exp_f32(float x) {
   x = x < -104.0f ? -104.0f : x;
   x = x > 89.0f ? 89.0f : x;
   th__reduced v = th__by_ln2(x);
-  uint32_t half = (uint32_t)((int32_t)v.whole >> 1);
-  float y = TH__FMA(th__exp_rest(v.r), v.r * v.r, v.r) + 1.0f;
-  return y * th__power_of_2(half) * th__power_of_2(v.whole - half);
+  uint32_t both = v.whole + 2 * 127, half = both >> 1;
+  float y = th__exp_less_1(v.r) + 1.0f;
+  return y * th__bits_float(half << 23) * th__bits_float((both - half) << 23);
+}
+
+/* The same for x <= 0. */
+static inline float th__exp_down_f32(float x) {
+  x = x < -104.0f ? -104.0f : x;
+  th__reduced v = th__by_ln2(x);
+  return (th__exp_less_1(v.r) + 1.0f) * th__power_of_2(v.whole + 64) * 0x1p-64f;
 }
 
 /* e^x - 1. With half of the scale, because 2^128 is no float. */
@@ -70,7 +78,7 @@ static inline float th__expm1_f32(float x) {
   a = a > 89.0f ? 89.0f : a;
   th__reduced v = th__by_ln2(a);
   float half = th__power_of_2(v.whole - 1);
-  float p = TH__FMA(th__exp_rest(v.r), v.r * v.r, v.r);
+  float p = th__exp_less_1(v.r);
   float y = TH__FMA(half, p, half - 0.5f) * 2.0f;
   return x == 0 ? x : y;
 }
@@ -143,13 +151,13 @@ static inline float th__tanh_f32(float x) {
   p = TH__FMA(p, z, 1.33314422036e-1f);
   p = TH__FMA(p, z, -3.33332819422e-1f);
   float near = TH__FMA(p, z * a, a);
-  float far = 1.0f - 2.0f / (th__exp_f32(a + a) + 1.0f);
+  float e = th__exp_down_f32(-2.0f * a), far = 1.0f - (e + e) / (1.0f + e);
   return th__with_sign(a < 0.625f ? near : far, x);
 }
 
 /* 1 / (1 + e^-x), in two halves, because e^-x overflows long before the result leaves the range. */
 static inline float th__sigmoid_f32(float x) {
-  float e = th__exp_f32(-th__magnitude(x));
+  float e = th__exp_down_f32(-th__magnitude(x));
   return (x > 0 ? 1.0f : e) / (1.0f + e);
 }
 
@@ -161,7 +169,7 @@ static inline float th__erf_f32(float x) {
   r = TH__FMA(r, a, -1.06777877e-1f);
   r = TH__FMA(r, a, -6.34846687e-1f);
   r = TH__FMA(r, a, -1.28717512e-1f);
-  float far = 1.0f - th__exp_f32(TH__FMA(r, a, -a));
+  float far = 1.0f - th__exp_down_f32(TH__FMA(r, a, -a));
   float q = TH__FMA(-5.96761703e-4f, z, 4.99119423e-3f);
   q = TH__FMA(q, z, -2.67681349e-2f);
   q = TH__FMA(q, z, 1.12819925e-1f);
@@ -170,13 +178,12 @@ static inline float th__erf_f32(float x) {
   return a > 0.927734375f ? th__with_sign(far, x) : TH__FMA(q, x, x);
 }
 
-/* The share of a normal distribution below x, exact in the far tail too: e^(-x x / 2) times t P(t), t = 1 / (1 + 5/16 |x|), P
- * fitted to a relative error of 1e-8. What was lost of x x and of t comes back at the end; the tail changes relatively
- * 1 + 1.55 t times as fast as t does. */
-static inline float th__normal_cdf_f32(float x) {
-  float a = th__magnitude(x);
-  a = a > 15.0f ? 15.0f : a; /* nothing is left there; NaN stays */
-  float z = a * a, e = th__exp_f32(-0.5f * z), d = TH__FMA(0.3125f, a, 1.0f), t = 1.0f / d;
+/* 2^64 times the share of a normal distribution beyond a, 0 <= a <= 15: e^(-a a / 2), of the exact square, times t P(t) with
+ * t = 1 / (1 + 5/16 a), P fitted to a relative error of 1e-8. */
+static inline float th__normal_tail_f32(float a) {
+  float z = a * a, t = 1.0f / TH__FMA(0.3125f, a, 1.0f);
+  th__reduced v = th__by_ln2(-0.5f * z);
+  float e = th__exp_less_1(v.r) + 1.0f;
   float p = TH__FMA(-0.0192169699f, t, 0.0924709523f);
   p = TH__FMA(p, t, -0.153513884f);
   p = TH__FMA(p, t, 0.0774988083f);
@@ -186,11 +193,21 @@ static inline float th__normal_cdf_f32(float x) {
   p = TH__FMA(p, t, 0.111983947f);
   p = TH__FMA(p, t, 0.12473849f);
   p = TH__FMA(p, t, 0.124665955f);
-  float tail = p * t * e;
-  float t_lost = TH__FMA(-d, t, 1.0f) - t * TH__FMA(0.3125f, a, 1.0f - d);
-  float lost = TH__FMA(-0.5f, TH__FMA(a, a, -z), t_lost * TH__FMA(1.55f, t, 1.0f));
-  tail = TH__FMA(tail, lost, tail);
+  float tail = p * t * e * th__power_of_2(v.whole + 64);
+  return TH__FMA(tail, -0.5f * TH__FMA(a, a, -z), tail);
+}
+
+/* The share below x, and x times it. */
+static inline float th__normal_cdf_f32(float x) {
+  float a = th__magnitude(x), tail = th__normal_tail_f32(a > 15.0f ? 15.0f : a) * 0x1p-64f;
   return x < 0 ? tail : 1.0f - tail;
+}
+
+static inline float th__gelu_f32(float x) {
+  float a = th__magnitude(x);
+  a = a > 15.0f ? 15.0f : a; /* nothing is left there; NaN stays */
+  float w = a * th__normal_tail_f32(a) * 0x1p-64f;
+  return x < 0 ? -w : x - w;
 }
 
 /* Beyond it the reduction below loses digits: whoever calls looks for larger ones. */
