@@ -55,7 +55,7 @@ th_status th__lines_kernel(const th_kernel_args *k);
 
 /* fn: o = expression of x (type a). */
 #define TH__LINE_MAP(fn, o, a, expression)                                                         \
-  TH__LINE_BEGIN(TH__BODIES_##a, fn, a)                                                                            \
+  TH__LINE_BEGIN(TH__BODIES_##a, fn, a)                                                            \
   th__s_##o *const out = (void *)p[0];                                                             \
   TH__LINE_OPERAND(a, first, 1);                                                                   \
   TH__INDEPENDENT                                                                                  \
@@ -70,7 +70,7 @@ th_status th__lines_kernel(const th_kernel_args *k);
 #define TH__LINE_ZIP(fn, o, a, x, y, expression)                                                   \
   TH__LINE_ZIP_IN(TH__BODIES_##a, fn, o, a, x, y, expression)
 #define TH__LINE_ZIP_IN(bodies, fn, o, a, x, y, expression)                                        \
-  TH__LINE_BEGIN(bodies, fn, a)                                                                            \
+  TH__LINE_BEGIN(bodies, fn, a)                                                                    \
   th__s_##o *const out = (void *)p[0];                                                             \
   TH__LINE_OPERAND(a, first, 1);                                                                   \
   TH__LINE_OPERAND(a, second, 2);                                                                  \
@@ -84,7 +84,7 @@ th_status th__lines_kernel(const th_kernel_args *k);
 
 /* fn: a = expression of three of type a, under the names given. */
 #define TH__LINE_ZIP3(fn, a, x, y, z, expression)                                                  \
-  TH__LINE_BEGIN(TH__HALF_WIDE, fn, a)                                                                            \
+  TH__LINE_BEGIN(TH__HALF_WIDE, fn, a)                                                             \
   th__s_##a *const out = (void *)p[0];                                                             \
   TH__LINE_OPERAND(a, first, 1);                                                                   \
   TH__LINE_OPERAND(a, second, 2);                                                                  \
@@ -98,6 +98,7 @@ th_status th__lines_kernel(const th_kernel_args *k);
   TH__LINE_END
 
 /* Entries of a table of lines. Halves have none of their own. */
-#define TH__LINE_ENTRY(t, NAME, id) [TH_##NAME] = id##_##t,
+#define TH__LINE_ENTRY(t, NAME, id)    TH__LINE_ENTRY_AT(TH_##NAME, id##_##t)
+#define TH__LINE_ENTRY_AT(index, line) [index] = line,
 
 #endif
