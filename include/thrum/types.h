@@ -25,7 +25,8 @@ TH_API bool th_isdtype(th_dtype t, const char *kind);
 typedef struct th_float_info {
   int bits;               /**< Of one element. */
   double eps;             /**< From 1 to the next larger value. */
-  double min, max;        /**< Lowest and largest finite value. */
+  double min;             /**< Lowest finite value. */
+  double max;             /**< Largest finite value. */
   double smallest_normal; /**< Smallest positive value of full precision. */
 } th_float_info;
 
