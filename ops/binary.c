@@ -1,66 +1,56 @@
-/* Owns arithmetic on two arrays: loops, records and gradients made from the rows of binary.def. */
-#include "ops/elementwise.h"
+/* Owns arithmetic on two arrays: lines, records and gradients made from the rows of binary.def. */
+#include "ops/lines.h"
 
 #include <tgmath.h>
 
 #include "engine/base/error.h"
 #include "ops/binary_math.h"
+#include "ops/elementwise.h"
+#include "ops/unary_math.h"
 
-/* --- inner loops --- */
+/* --- lines --- */
 
-#define ZIP(t, NAME, id, expression)      TH__DEFINE_ZIP(id##_##t, t, t, t, expression)
-#define ZIP_FAST(t, NAME, id, expression) TH__DEFINE_ZIP_FAST(id##_##t, t, t, t, expression)
-#define ENTRY(t, NAME, id, ...)           [TH_##NAME] = id##_##t,
-#define FLOAT_LOOPS(id, floats)                                                                    \
-  TH__FOR_SINGLES(ZIP_FAST, id, floats)                                                            \
-  TH__FOR_HALVES(ZIP, id, floats)
-#define FLOAT_TABLE(id)                                                                            \
-  const th__inner th__binary_##id[TH_DTYPE_COUNT] = {TH__FOR_SINGLES(ENTRY, id, )                  \
-                                                         TH__FOR_HALVES(ENTRY, id, )};
+#define ZIP(t, NAME, id, expression) TH__LINE_ZIP(id##_##t, t, t, x, y, expression)
+#define FLOAT_LINES(id, floats)                                                                    \
+  TH__FOR_SINGLES(ZIP, id, floats)                                                                 \
+  const th__line th__binary_##id[TH_DTYPE_COUNT] = {TH__FOR_SINGLES(TH__LINE_ENTRY, id)};
 
 #define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)                        \
-  FLOAT_LOOPS(id, floats)                                                                          \
+  TH__FOR_SINGLES(ZIP, id, floats)                                                                 \
   TH__FOR_SIGNED(ZIP, id, signed_ints)                                                             \
   TH__FOR_UNSIGNED(ZIP, id, unsigned_ints)                                                         \
-  const th__inner th__binary_##id[TH_DTYPE_COUNT] = {TH__FOR_SINGLES(ENTRY, id, ) TH__FOR_HALVES(  \
-      ENTRY, id, ) TH__FOR_SIGNED(ENTRY, id, ) TH__FOR_UNSIGNED(ENTRY, id, )};
-#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)                                              \
-  FLOAT_LOOPS(id, floats)                                                                          \
-  FLOAT_TABLE(id)
-#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)                                               \
-  FLOAT_LOOPS(id, floats)                                                                          \
-  static FLOAT_TABLE(id)
+  const th__line th__binary_##id[TH_DTYPE_COUNT] = {TH__FOR_SINGLES(TH__LINE_ENTRY, id)            \
+                                                        TH__FOR_SIGNED(TH__LINE_ENTRY, id)         \
+                                                            TH__FOR_UNSIGNED(TH__LINE_ENTRY, id)};
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)    FLOAT_LINES(id, floats)
+#define TH_BINARY_QUOTIENT(id, lo, hi, gradient, floats) FLOAT_LINES(id, floats)
 #define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)
 #define TH_STEPS(id, dx, dy)
 #include "ops/binary.def"
 #undef TH_BINARY
 #undef TH_BINARY_FLOAT
-#undef TH_BINARY_ONLY
+#undef TH_BINARY_QUOTIENT
 #undef TH_SLOPES
 #undef TH_STEPS
 
 /* --- derivatives as operators of (g, x, y) --- */
 
-#define SLOPE(t, NAME, id, expression) TH__DEFINE_ZIP3(id##_##t, t, g, x, y, g *(expression))
-#define SLOPE_OP(id, expression, saved, gradient)                                                  \
+#define SLOPE(t, NAME, id, expression) TH__LINE_ZIP3(id##_##t, t, g, x, y, g *(expression))
+/* record: its name and storage class. */
+#define SLOPE_OP(id, record, expression, saved, gradient)                                          \
   TH__FOR_SINGLES(SLOPE, id, expression)                                                           \
-  TH__FOR_HALVES(SLOPE, id, expression)                                                            \
-  static const th__inner id##_loops[TH_DTYPE_COUNT] = {TH__FOR_SINGLES(ENTRY, id, )                \
-                                                           TH__FOR_HALVES(ENTRY, id, )};           \
-  static th_status id##_cpu(const th_kernel_args *k) {                                             \
-    return th__loop_typed(k, id##_loops, 0, NULL);                                                 \
-  }                                                                                                \
-  static const th_op id##_op = {.name = #id,                                                       \
-                                .in = {3},                                                         \
-                                .out = {1},                                                        \
-                                .saves = saved,                                                    \
-                                .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,                    \
-                                .dtypes = TH_FLOATS,                                               \
-                                .infer = th__infer_broadcast,                                      \
-                                .vjp = gradient,                                                   \
-                                .loops = id##_loops,                                               \
-                                .cpu = id##_cpu,                                                   \
-                                .test = {0.5, 2, 1e-5}};
+  static const th__line id##_lines[TH_DTYPE_COUNT] = {TH__FOR_SINGLES(TH__LINE_ENTRY, id)};        \
+  record = {.name = #id,                                                                           \
+            .in = {3},                                                                             \
+            .out = {1},                                                                            \
+            .saves = saved,                                                                        \
+            .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,                                        \
+            .dtypes = TH_FLOATS,                                                                   \
+            .infer = th__infer_broadcast,                                                          \
+            .vjp = gradient,                                                                       \
+            .lines = id##_lines,                                                                   \
+            .cpu = th__lines_kernel,                                                               \
+            .test = {0.5, 2, 1e-5}};
 
 static th_status vjp_slopes(const th_vjp *v, const th_op *by_x, const th_op *by_y) {
   const th_op *slopes[] = {by_x, by_y};
@@ -96,40 +86,36 @@ static th_status vjp_of_slope(const th_vjp *v, const th_op *by_x, const th_op *b
 #define SLOPE_OPS(id, dx, dy, bends_x, bends_y)                                                    \
   static th_status vjp_##id##_slope_x(const th_vjp *v) { return vjp_of_slope bends_x; }            \
   static th_status vjp_##id##_slope_y(const th_vjp *v) { return vjp_of_slope bends_y; }            \
-  SLOPE_OP(id##_slope_x, dx, SAVE_GXY, vjp_##id##_slope_x)                                         \
-  SLOPE_OP(id##_slope_y, dy, SAVE_GXY, vjp_##id##_slope_y)                                         \
-  static th_status vjp_##id(const th_vjp *v) {                                                     \
-    return vjp_slopes(v, &id##_slope_x_op, &id##_slope_y_op);                                      \
+  SLOPE_OP(id##_slope_x, const th_op th__##id##_slope_x, dx, SAVE_GXY, vjp_##id##_slope_x)         \
+  SLOPE_OP(id##_slope_y, static const th_op id##_slope_y_op, dy, SAVE_GXY, vjp_##id##_slope_y)     \
+  th_status th__vjp_##id(const th_vjp *v) {                                                        \
+    return vjp_slopes(v, &th__##id##_slope_x, &id##_slope_y_op);                                   \
   }
 
 #define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)
 #define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)
-#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)
+#define TH_BINARY_QUOTIENT(id, lo, hi, gradient, floats)
 #define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)                                                       \
-  SLOPE_OP(id##_bend_xx, dxx, 0, NULL)                                                             \
-  SLOPE_OP(id##_bend_xy, dxy, 0, NULL)                                                             \
-  SLOPE_OP(id##_bend_yy, dyy, 0, NULL)                                                             \
+  SLOPE_OP(id##_bend_xx, static const th_op id##_bend_xx_op, dxx, 0, NULL)                         \
+  SLOPE_OP(id##_bend_xy, static const th_op id##_bend_xy_op, dxy, 0, NULL)                         \
+  SLOPE_OP(id##_bend_yy, static const th_op id##_bend_yy_op, dyy, 0, NULL)                         \
   SLOPE_OPS(id, dx, dy, (v, &id##_bend_xx_op, &id##_bend_xy_op),                                   \
             (v, &id##_bend_xy_op, &id##_bend_yy_op))
 #define TH_STEPS(id, dx, dy) SLOPE_OPS(id, dx, dy, (v, NULL, NULL), (v, NULL, NULL))
 #include "ops/binary.def"
 #undef TH_BINARY
 #undef TH_BINARY_FLOAT
-#undef TH_BINARY_ONLY
+#undef TH_BINARY_QUOTIENT
 #undef TH_SLOPES
 #undef TH_STEPS
 
 /* --- records and public functions --- */
 
-#define SAVE_XY                          TH_SAVE_IN(0) | TH_SAVE_IN(1)
 #define GRADIENT_VJP(vjp, saved, flat)   vjp
 #define GRADIENT_SAVES(vjp, saved, flat) saved
 #define GRADIENT_FLAT(vjp, saved, flat)  flat
 
 #define RECORD(id, types, low, high, gradient)                                                     \
-  static th_status id##_cpu(const th_kernel_args *k) {                                             \
-    return th__loop_typed(k, th__binary_##id, 0, NULL);                                            \
-  }                                                                                                \
   static const th_op id##_op = {.name = #id,                                                       \
                                 .in = {2},                                                         \
                                 .out = {1},                                                        \
@@ -139,8 +125,8 @@ static th_status vjp_of_slope(const th_vjp *v, const th_op *by_x, const th_op *b
                                 .dtypes = types,                                                   \
                                 .infer = th__infer_broadcast,                                      \
                                 .vjp = GRADIENT_VJP gradient,                                      \
-                                .loops = th__binary_##id,                                          \
-                                .cpu = id##_cpu,                                                   \
+                                .lines = th__binary_##id,                                          \
+                                .cpu = th__lines_kernel,                                           \
                                 .test = {low, high, 1e-5}};
 
 #define PUBLIC(id)                                                                                 \
@@ -151,8 +137,8 @@ static th_status vjp_of_slope(const th_vjp *v, const th_op *by_x, const th_op *b
 #define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)                        \
   RECORD(id, TH_NUMBERS, lo, hi, gradient)                                                         \
   PUBLIC(id)
-#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats) RECORD(id, TH_FLOATS, lo, hi, gradient)
-#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)                                               \
+#define TH_BINARY_QUOTIENT(id, lo, hi, gradient, floats) RECORD(id, TH_FLOATS, lo, hi, gradient)
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)                                              \
   RECORD(id, TH_FLOATS, lo, hi, gradient)                                                          \
   PUBLIC(id)
 #define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)
@@ -160,7 +146,7 @@ static th_status vjp_of_slope(const th_vjp *v, const th_op *by_x, const th_op *b
 #include "ops/binary.def"
 #undef TH_BINARY
 #undef TH_BINARY_FLOAT
-#undef TH_BINARY_ONLY
+#undef TH_BINARY_QUOTIENT
 #undef TH_SLOPES
 #undef TH_STEPS
 
@@ -172,15 +158,15 @@ th_array *th_divide(const th_array *a, const th_array *b) {
 
 #define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints) &id##_op,
 #define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)                       &id##_op,
-#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)                        &id##_op,
-#define TH_STEPS(id, dx, dy)                                                &id##_slope_x_op, &id##_slope_y_op,
+#define TH_BINARY_QUOTIENT(id, lo, hi, gradient, floats)                    &id##_op,
+#define TH_STEPS(id, dx, dy)                                                &th__##id##_slope_x, &id##_slope_y_op,
 #define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)                                                       \
-  &id##_slope_x_op, &id##_slope_y_op, &id##_bend_xx_op, &id##_bend_xy_op, &id##_bend_yy_op,
+  &th__##id##_slope_x, &id##_slope_y_op, &id##_bend_xx_op, &id##_bend_xy_op, &id##_bend_yy_op,
 const th_op *const th__family_binary[] = {
 #include "ops/binary.def"
     NULL};
 #undef TH_BINARY
 #undef TH_BINARY_FLOAT
-#undef TH_BINARY_ONLY
+#undef TH_BINARY_QUOTIENT
 #undef TH_SLOPES
 #undef TH_STEPS

@@ -26,8 +26,8 @@
   TH_FLOATING(ZIP, id, floats)                                                                     \
   TH_SIGNED(ZIP, id, signed_ints)                                                                  \
   TH_UNSIGNED(ZIP, id, unsigned_ints)
-#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats) TH_FLOATING(ZIP, id, floats)
-#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)  TH_FLOATING(ZIP, id, floats)
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)    TH_FLOATING(ZIP, id, floats)
+#define TH_BINARY_QUOTIENT(id, lo, hi, gradient, floats) TH_FLOATING(ZIP, id, floats)
 #define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)                                                       \
   TH_STEPS(id, dx, dy)                                                                             \
   TH_FLOATING(SLOPE, id##_bend_xx, dxx)                                                            \

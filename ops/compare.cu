@@ -5,8 +5,11 @@
   TH_KERNEL(compare_##id##_##t, "wrrvv", void *out, const void *a, const void *b, uint64_t cell,   \
             TH_WALK) {                                                                             \
     typedef t::C T;                                                                                \
-    th__zip<o, t, th__width<o, t, 4>::value>(out, a, b, cell, w,                                   \
-                                             [](T x, T y) -> o::C { return expression; });         \
+    typedef t::W W;                                                                                \
+    th__zip<o, t, th__width<o, t, 4>::value>(out, a, b, cell, w, [](T x, T y) -> o::C {            \
+      (void)sizeof(W);                                                                             \
+      return expression;                                                                           \
+    });                                                                                            \
   }
 #define TEST(t, id, expression) ZIP(t, b8, id, expression)
 #define BITS(t, id, expression) ZIP(t, t, id, expression)
@@ -36,4 +39,7 @@
 #define TH_BITWISE(id, expression)                                                                 \
   TH_INTEGERS(BITS, id, expression)                                                                \
   BITS(b8, id, expression)
+#define TH_SHIFT(id, signed_ints, unsigned_ints)                                                   \
+  TH_SIGNED(BITS, id, signed_ints)                                                                 \
+  TH_UNSIGNED(BITS, id, unsigned_ints)
 #include "ops/compare.def"

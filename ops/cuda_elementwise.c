@@ -83,6 +83,7 @@ static th_status with_double(const th_kernel_args *k, const th__cuda_image *imag
 #define TH_UNARY(id, v, lo, hi, floats, slope, bend)                                               \
   FLOAT_KERNELS(unary_##id)                                                                        \
   UNARY(id)
+#define TH_UNARY_TURN TH_UNARY
 #define TH_UNARY_NUMBER(id, v, lo, hi, floats, slope, bend, si, ui)                                \
   NUMBER_KERNELS(unary_##id)                                                                       \
   UNARY(id)
@@ -113,11 +114,11 @@ const th__cuda_entry th__cuda_unary[] = {
 
 /* --- binary, scalar, inplace --- */
 
-#define BINARY(id)                                      LAUNCH(id, pair, binary, binary_##id##_kernels)
-#define DERIVATIVE(id)                                  FLOAT_KERNELS(binary_##id) LAUNCH(id, arrays, binary, binary_##id##_kernels)
-#define TH_BINARY(id, lo, hi, gradient, floats, si, ui) NUMBER_KERNELS(binary_##id) BINARY(id)
-#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)   FLOAT_KERNELS(binary_##id) BINARY(id)
-#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)    FLOAT_KERNELS(binary_##id) BINARY(id)
+#define BINARY(id)                                       LAUNCH(id, pair, binary, binary_##id##_kernels)
+#define DERIVATIVE(id)                                   FLOAT_KERNELS(binary_##id) LAUNCH(id, arrays, binary, binary_##id##_kernels)
+#define TH_BINARY(id, lo, hi, gradient, floats, si, ui)  NUMBER_KERNELS(binary_##id) BINARY(id)
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)    FLOAT_KERNELS(binary_##id) BINARY(id)
+#define TH_BINARY_QUOTIENT(id, lo, hi, gradient, floats) FLOAT_KERNELS(binary_##id) BINARY(id)
 #define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)                                                       \
   TH_STEPS(id, dx, dy)                                                                             \
   DERIVATIVE(id##_bend_xx) DERIVATIVE(id##_bend_xy) DERIVATIVE(id##_bend_yy)
@@ -125,22 +126,24 @@ const th__cuda_entry th__cuda_unary[] = {
 #include "ops/binary.def"
 #undef TH_BINARY
 #undef TH_BINARY_FLOAT
-#undef TH_BINARY_ONLY
+#undef TH_BINARY_QUOTIENT
 #undef TH_SLOPES
 #undef TH_STEPS
 
-#define TH_BINARY(id, lo, hi, gradient, floats, si, ui) ENTRY(id){#id "_scalar", id##_cuda},
-#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)   ENTRY(id){#id "_scalar", id##_cuda},
-#define TH_BINARY_ONLY(id, lo, hi, gradient, floats)    ENTRY(id)
+#define FORMS(id)                                                                                  \
+  ENTRY(id){#id "_scalar", id##_cuda}, {#id "_inplace", id##_cuda},                                \
+      {#id "_scalar_inplace", id##_cuda},
+#define TH_BINARY(id, lo, hi, gradient, floats, si, ui)  FORMS(id)
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)    FORMS(id)
+#define TH_BINARY_QUOTIENT(id, lo, hi, gradient, floats) FORMS(id)
 #define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)                                                       \
   TH_STEPS(id, dx, dy)                                                                             \
   ENTRY(id##_bend_xx) ENTRY(id##_bend_xy) ENTRY(id##_bend_yy)
 #define TH_STEPS(id, dx, dy) ENTRY(id##_slope_x) ENTRY(id##_slope_y)
-#define INPLACE(id)          {#id "_inplace", id##_cuda}, {#id "_scalar_inplace", id##_cuda},
 extern const th__cuda_entry th__cuda_binary[];
 const th__cuda_entry th__cuda_binary[] = {
 #include "ops/binary.def"
-    INPLACE(add) INPLACE(subtract) INPLACE(multiply) INPLACE(divide){NULL, NULL}};
+    {NULL, NULL}};
 
 /* --- compare --- */
 
@@ -151,14 +154,20 @@ const th__cuda_entry th__cuda_binary[] = {
   LAUNCH(id##_scalar, with_double, compare, compare_##id##_scalar_kernels)
 #define TH_LOGIC(id, expression)   ALL_KERNELS(compare_##id) COMPARISON(id)
 #define TH_BITWISE(id, expression) INTEGER_KERNELS(compare_##id) COMPARISON(id)
+#define TH_SHIFT(id, si, ui)                                                                       \
+  SLOTS_INTEGER(compare_##id, SLOT)                                                                \
+  static th__cuda_by_dtype compare_##id##_kernels = {INTEGER(compare_##id)};                       \
+  COMPARISON(id)
 #include "ops/compare.def"
 #undef TH_COMPARE
 #undef TH_LOGIC
 #undef TH_BITWISE
+#undef TH_SHIFT
 
 #define TH_COMPARE(id, expression) ENTRY(id) ENTRY(id##_scalar)
-#define TH_LOGIC(id, expression)   ENTRY(id)
-#define TH_BITWISE(id, expression) ENTRY(id)
+#define TH_LOGIC(id, expression)   ENTRY(id){#id "_scalar", id##_cuda},
+#define TH_BITWISE(id, expression) FORMS(id)
+#define TH_SHIFT(id, si, ui)       FORMS(id)
 extern const th__cuda_entry th__cuda_compare[];
 const th__cuda_entry th__cuda_compare[] = {
 #include "ops/compare.def"

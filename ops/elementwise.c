@@ -52,6 +52,14 @@ th_status th__call_inplace(const th_op *op, th_array *a, const th_array *b) {
   return status;
 }
 
+th_status th__infer_written(th_infer *io, const void *params) { return TH_OK; }
+
+th_status th__infer_bool(th_infer *io, const void *params) {
+  TH_TRY(th__infer_broadcast(io, params));
+  io->out[0].dtype = TH_BOOL;
+  return TH_OK;
+}
+
 th_dtype th__divide_dtype(th_dtype t) {
   if (th__dtype_in(t, TH_FLOATS)) return t;
   return t == TH_I64 || t == TH_U64 ? TH_F64 : TH_F32;

@@ -1,71 +1,26 @@
-/* Owns arithmetic that writes its first argument: the loops of binary.c and scalar.c with that argument as the result. */
-#include "ops/elementwise.h"
+/* Owns arithmetic that writes its first argument: the lines and gradients of binary.c with that argument as the result. */
+#include "ops/forms.h"
 
-#include "engine/base/error.h"
+#define GRADIENT_FIELDS(vjp, saved, flat) vjp, saved, flat
+#define INPLACE(...)                      TH__INPLACE_FORM(__VA_ARGS__)
 
-/* --- gradients: g speaks of the new value, results of the old one --- */
+#define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)                        \
+  INPLACE(id, TH_NUMBERS, lo, hi, GRADIENT_FIELDS gradient)
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)                                              \
+  INPLACE(id, TH_FLOATS, lo, hi, GRADIENT_FIELDS gradient)
+#define TH_BINARY_QUOTIENT(id, lo, hi, gradient, floats)                                           \
+  TH_BINARY_FLOAT(id, lo, hi, gradient, floats)
+#define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)
+#define TH_STEPS(id, dx, dy)
+#include "ops/binary.def"
+#undef TH_BINARY
+#undef TH_BINARY_FLOAT
+#undef TH_BINARY_QUOTIENT
 
-static th_status give(const th_vjp *v, th_array *gradient) {
-  v->result[0] = gradient;
-  return th__vjp_check(v);
-}
-
-static th_status vjp_shift(const th_vjp *v) { return give(v, th_retain(v->gradients[0])); }
-
-static th_status vjp_scale(const th_vjp *v) {
-  return give(v, th_multiply_scalar(v->gradients[0], *(const double *)v->params));
-}
-
-static th_status vjp_shrink(const th_vjp *v) {
-  return give(v, th_divide_scalar(v->gradients[0], *(const double *)v->params));
-}
-
-/* --- records and public functions --- */
-
-static th_status infer_scalar(th_infer *io, const void *params) { return TH_OK; }
-
-#define INPLACE(id, types, low, high, gradient, saved, scalar_gradient)                            \
-  static th_status id##_cpu(const th_kernel_args *k) {                                             \
-    return th__loop_typed(k, th__binary_##id, 0, NULL);                                            \
-  }                                                                                                \
-  static const th_op id##_op = {.name = #id "_inplace",                                            \
-                                .in = {2},                                                         \
-                                .saves = saved,                                                    \
-                                .writes = 1,                                                       \
-                                .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,                    \
-                                .dtypes = types,                                                   \
-                                .infer = th__infer_inplace,                                        \
-                                .vjp = gradient,                                                   \
-                                .loops = th__binary_##id,                                          \
-                                .cpu = id##_cpu,                                                   \
-                                .test = {low, high, 1e-5}};                                        \
-  th_status th_##id##_inplace(th_array *a, const th_array *b) {                                    \
-    return th__call_inplace(&id##_op, a, b);                                                       \
-  }                                                                                                \
-  static th_status id##_scalar_cpu(const th_kernel_args *k) {                                      \
-    return th__loop_typed(k, th__scalar_##id, 0, k->params);                                       \
-  }                                                                                                \
-  static const th_op id##_scalar_op = {.name = #id "_scalar_inplace",                              \
-                                       .in = {1},                                                  \
-                                       .writes = 1,                                                \
-                                       .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,             \
-                                       .dtypes = types,                                            \
-                                       .params_size = sizeof(double),                              \
-                                       .infer = infer_scalar,                                      \
-                                       .vjp = scalar_gradient,                                     \
-                                       .loops = th__scalar_##id,                                   \
-                                       .cpu = id##_scalar_cpu,                                     \
-                                       .test = {low, high, 1e-5}};                                 \
-  th_status th_##id##_scalar_inplace(th_array *a, double s) {                                      \
-    return th__invoke(&id##_scalar_op, &s, (const th_array *const[]){a}, 1, NULL, 0);              \
-  }
-
-INPLACE(add, TH_NUMBERS, -3, 3, th__vjp_add, 0, vjp_shift)
-INPLACE(subtract, TH_NUMBERS, -3, 3, th__vjp_subtract, 0, vjp_shift)
-INPLACE(multiply, TH_NUMBERS, -3, 3, th__vjp_multiply, TH_SAVE_IN(0) | TH_SAVE_IN(1), vjp_scale)
-INPLACE(divide, TH_FLOATS, 0.5, 3, th__vjp_divide, TH_SAVE_IN(1) | TH_SAVE_OUT(0), vjp_shrink)
-
+#define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints) &id##_inplace_op,
+#define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)                       &id##_inplace_op,
+#define TH_BINARY_QUOTIENT(id, lo, hi, gradient, floats)                    &id##_inplace_op,
+TH_FAMILY_TABLE(inplace);
 const th_op *const th__family_inplace[] = {
-    &add_op,      &add_scalar_op,      &subtract_op, &subtract_scalar_op,
-    &multiply_op, &multiply_scalar_op, &divide_op,   &divide_scalar_op,
+#include "ops/binary.def"
     NULL};

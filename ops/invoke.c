@@ -313,7 +313,7 @@ static th_status invoke(const th_device *given, const th_op *op, const void *par
                         const th_array *const *in, int n_in, th_array **out, int n_out) {
   for (int j = 0; j < n_out; j++) out[j] = NULL;
   th_status status;
-  if (op->loops && !given && th__quick(op, params, in, n_in, out, n_out, &status)) return status;
+  if (op->lines && !given && th__quick(op, params, in, n_in, out, n_out, &status)) return status;
   status = check_inputs(op, given, in, n_in, n_out);
   if (status == TH_OK) status = th__engine_ensure();
   th__op_call *c = NULL;

@@ -22,6 +22,7 @@
 #include "ndarray/half.h"
 #include "ops/binary_math.h"
 #include "ops/compare_math.h"
+#include "ops/unary_math.h"
 #undef inline
 #undef th__remainder
 

@@ -198,12 +198,3 @@ th_status th__loop_kernel(const th_kernel_args *k, th__inner inner, const void *
   th__loop_run(&loop, k->context);
   return TH_OK;
 }
-
-th_status th__loop_typed(const th_kernel_args *k, const th__inner *by_dtype, int by,
-                         const void *user) {
-  th_dtype t = k->in[by].dtype;
-  if (!by_dtype[t])
-    return th_context_fail(k->context, TH_EDTYPE, "%s: no loop for element type %s", k->op->name,
-                           th_dtype_name(t));
-  return th__loop_kernel(k, by_dtype[t], user);
-}

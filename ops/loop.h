@@ -1,4 +1,4 @@
-/* Loops over elements: the driver that splits and walks strided operands, and the macros that make inner loops from rows.
+/* Loops over elements: the driver that splits and walks strided operands, and what rows need to know of element types.
  *
  * Blocks depend on the shape only, and every element is computed by itself, so results never depend on the number of
  * workers. */
@@ -25,9 +25,6 @@ typedef struct th__loop {
 void th__loop_run(th__loop *loop, th_task_context *context);
 /* The loop of an elementwise kernel: the result (or the written input) first, then all inputs. */
 th_status th__loop_kernel(const th_kernel_args *k, th__inner inner, const void *user);
-/* The same with the inner loop for the element type of input `by`; TH_EDTYPE if the table has none. */
-th_status th__loop_typed(const th_kernel_args *k, const th__inner *by_dtype, int by,
-                         const void *user);
 
 /* Iterations are independent: operands are the same elements or do not overlap (invoke.c copies colliding ones). */
 #if defined(__clang__)
@@ -73,91 +70,6 @@ TH__ELEMENT_HALF(bf16)
   typedef th__c_##a T;                                                                             \
   typedef th__w_##a W;                                                                             \
   (void)sizeof(T), (void)sizeof(W)
-
-/* Inner loop fn: o = expression of x (type a). setup declares what else the expression needs, from user. */
-#define TH__DEFINE_MAP(fn, o, a, setup, expression)                                                \
-  static void fn(char *const *p, const int64_t *s, int64_t n, const void *user) {                  \
-    TH__ROW_TYPES(a);                                                                              \
-    setup;                                                                                         \
-    const int64_t so = sizeof(th__s_##o), sa = sizeof(th__s_##a);                                  \
-    char *out = p[0];                                                                              \
-    const char *in = p[1];                                                                         \
-    if (s[0] == so && s[1] == sa) {                                                                \
-      TH__INDEPENDENT                                                                              \
-      for (int64_t i = 0; i < n; i++) {                                                            \
-        th__c_##a x = th__get_##a(in + i * sa);                                                    \
-        (void)x;                                                                                   \
-        th__put_##o(out + i * so, expression);                                                     \
-      }                                                                                            \
-      return;                                                                                      \
-    }                                                                                              \
-    for (int64_t i = 0; i < n; i++) {                                                              \
-      th__c_##a x = th__get_##a(in + i * s[1]);                                                    \
-      (void)x;                                                                                     \
-      th__put_##o(out + i * s[0], expression);                                                     \
-    }                                                                                              \
-  }
-
-/* One loop of a zip: x and y by steps sx and sy. */
-#define TH__ZIP_LOOP(o, a, b, so, sx, sy, x, y, expression)                                        \
-  for (int64_t i = 0; i < n; i++) {                                                                \
-    th__c_##a x = th__get_##a(p[1] + i * (sx));                                                    \
-    th__c_##b y = th__get_##b(p[2] + i * (sy));                                                    \
-    (void)x, (void)y;                                                                              \
-    th__put_##o(p[0] + i * (so), expression);                                                      \
-  }
-
-/* Inner loop fn: o = expression of x (type a) and y (type b), under the names given. */
-#define TH__DEFINE_ZIP_NAMED(fn, o, a, b, x, y, expression)                                        \
-  static void fn(char *const *p, const int64_t *s, int64_t n, const void *user) {                  \
-    TH__ROW_TYPES(a);                                                                              \
-    const int64_t zo = sizeof(th__s_##o), za = sizeof(th__s_##a), zb = sizeof(th__s_##b);          \
-    if (s[0] == zo && s[1] == za && s[2] == zb) {                                                  \
-      TH__INDEPENDENT                                                                              \
-      TH__ZIP_LOOP(o, a, b, zo, za, zb, x, y, expression)                                          \
-    } else                                                                                         \
-      TH__ZIP_LOOP(o, a, b, s[0], s[1], s[2], x, y, expression)                                    \
-  }
-#define TH__DEFINE_ZIP(fn, o, a, b, expression) TH__DEFINE_ZIP_NAMED(fn, o, a, b, x, y, expression)
-
-/* The same with fast loops for an operand that is one element, too. */
-#define TH__DEFINE_ZIP_FAST(fn, o, a, b, expression)                                               \
-  static void fn(char *const *p, const int64_t *s, int64_t n, const void *user) {                  \
-    TH__ROW_TYPES(a);                                                                              \
-    const int64_t zo = sizeof(th__s_##o), za = sizeof(th__s_##a), zb = sizeof(th__s_##b);          \
-    if (s[0] == zo && s[1] == za && s[2] == zb) {                                                  \
-      TH__INDEPENDENT                                                                              \
-      TH__ZIP_LOOP(o, a, b, zo, za, zb, x, y, expression)                                          \
-    } else if (s[0] == zo && s[1] == za && s[2] == 0) {                                            \
-      const th__c_##b y = th__get_##b(p[2]);                                                       \
-      TH__INDEPENDENT                                                                              \
-      for (int64_t i = 0; i < n; i++) {                                                            \
-        th__c_##a x = th__get_##a(p[1] + i * za);                                                  \
-        th__put_##o(p[0] + i * zo, expression);                                                    \
-      }                                                                                            \
-    } else if (s[0] == zo && s[1] == 0 && s[2] == zb) {                                            \
-      const th__c_##a x = th__get_##a(p[1]);                                                       \
-      TH__INDEPENDENT                                                                              \
-      for (int64_t i = 0; i < n; i++) {                                                            \
-        th__c_##b y = th__get_##b(p[2] + i * zb);                                                  \
-        th__put_##o(p[0] + i * zo, expression);                                                    \
-      }                                                                                            \
-    } else                                                                                         \
-      TH__ZIP_LOOP(o, a, b, s[0], s[1], s[2], x, y, expression)                                    \
-  }
-
-/* Inner loop fn: all of type t; names are the three inputs' names in the expression. */
-#define TH__DEFINE_ZIP3(fn, t, first, second, third, expression)                                   \
-  static void fn(char *const *p, const int64_t *s, int64_t n, const void *user) {                  \
-    TH__ROW_TYPES(t);                                                                              \
-    for (int64_t i = 0; i < n; i++) {                                                              \
-      th__c_##t first = th__get_##t(p[1] + i * s[1]);                                              \
-      th__c_##t second = th__get_##t(p[2] + i * s[2]);                                             \
-      th__c_##t third = th__get_##t(p[3] + i * s[3]);                                              \
-      (void)first, (void)second, (void)third;                                                      \
-      th__put_##t(p[0] + i * s[0], expression);                                                    \
-    }                                                                                              \
-  }
 
 /* Sets of element types by lower-case name: X(t, NAME, ...) for each. */
 #define TH__FOR_SIGNED(X, ...)                                                                     \

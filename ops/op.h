@@ -37,6 +37,8 @@ typedef struct th_kernel_args {
 
 /* Computes n elements: p[0] is written, p[1..] are read, strides are in bytes. */
 typedef void (*th__inner)(char *const *p, const int64_t *strides, int64_t n, const void *user);
+/* The same without gaps between elements. */
+typedef void (*th__line)(char *const *p, int64_t n, const void *user);
 
 typedef th_status (*th_kernel)(const th_kernel_args *k);
 
@@ -68,7 +70,10 @@ enum {                        /* th_op.flags */
        TH_OP_NONBLOCKING = 8, /* cheap: may run inline on the submitting thread */
        TH_OP_FLAT = 16, /* gradient zero wherever it exists (floor, sign, fill): recording stops */
        TH_OP_OVERWRITES = 32, /* every element of a written input is replaced, none is read */
-       TH_OP_TRANSFER = 64 /* operands may live on two devices; only copies, see ops/transfer.c */
+       TH_OP_TRANSFER = 64, /* operands may live on two devices; only copies, see ops/transfer.c */
+       TH_OP_SCALARS = 128, /* params are doubles: lines get them as further operands, converted to
+                               the inputs' type */
+       TH_OP_TESTS = 256    /* the result is bool */
 };
 
 typedef struct th_operands {
@@ -92,9 +97,9 @@ struct th_op {      /* one const record per operator */
   th_status (*vjp)(const th_vjp *v);
   th_cost (*cost)(const th_infer *io,
                   const void *params); /* NULL: bytes moved, one flop per element */
-  /* What .cpu runs, by element type, with params as user, if the result is like the inputs when these are alike: small calls
-   * go straight to it. Or NULL. */
-  const th__inner *loops;
+  /* What th__lines_kernel() runs, by the element type of the last input, with params as user; small calls whose inputs are
+   * alike go straight to it. Halves without an entry are computed by that of f32. Or NULL. */
+  const th__line *lines;
   th_kernel cpu; /* other kinds: th__kernel_set() */
   /* Releases what params hold; once per call: after the task, or at once if the call fails or makes no task. Or NULL. */
   void (*drop)(void *params);

@@ -4,17 +4,19 @@
 #include "devices/blocks.h"
 #include "engine/base/error.h"
 #include "ops/call.h"
+#include "ops/lines.h"
 #include "ops/ticket.h"
 
-enum { INPUTS = 3, PARAMS = 16 };
+enum { INPUTS = 3, PARAMS = 16, CELL = 8 };
 
 /* The argument of the task. Operand 0 is written: the result, or input 0 again. */
 typedef struct quick {
   uint64_t ticket;
-  th__inner inner;
-  int64_t size, item; /* elements, bytes of one */
-  int n;              /* operands */
-  bool fresh;         /* operand 0 is a result: nobody else knows it yet */
+  const th_op *op;
+  int64_t size;   /* elements */
+  th_dtype dtype; /* of the inputs */
+  int n;          /* operands */
+  bool fresh;     /* operand 0 is a result: nobody else knows it yet */
   th_storage *storage[1 + INPUTS];
   int64_t offset[1 + INPUTS]; /* in bytes */
   _Alignas(16) char params[PARAMS];
@@ -47,7 +49,9 @@ static int64_t fitting_size(const th_op *op, const th_array *const *in, int n_in
   const th_array *a = n_in > 0 ? in[0] : NULL;
   if (n_in != op->in.min || n_out != op->out.min || n_in > INPUTS || !a || !a->storage) return 0;
   if (op->params_size > PARAMS || op->drop) return 0;
-  if (!th__dtype_in(a->layout.dtype, op->dtypes) || !op->loops[a->layout.dtype]) return 0;
+  th__line_call call;
+  if (!th__dtype_in(a->layout.dtype, op->dtypes)) return 0;
+  if (!th__line_find(op, a->layout.dtype, &call)) return 0;
   for (int i = 1; i < n_in; i++)
     if (!lies_like(in[i], a) || (n_out == 0 && in[i]->storage == a->storage)) return 0;
   const th_storage *s = a->storage;
@@ -58,17 +62,39 @@ static int64_t fitting_size(const th_op *op, const th_array *const *in, int n_in
 
 /* --- the task --- */
 
+static th_dtype result_type(const th_op *op, th_dtype inputs) {
+  return op->flags & TH_OP_TESTS ? TH_BOOL : inputs;
+}
+
+/* The long form: halves, or scalars as further operands. */
+static void run_converted(const quick *q, th__line_call *call, char **data) {
+  _Alignas(CELL) char cells[TH__LOOP_OPERANDS][CELL];
+  int64_t strides[TH__LOOP_OPERANDS];
+  int scalars = th__line_scalars(q->op, q->params, q->dtype, cells[0]);
+  call->user = q->params;
+  call->n = q->n + scalars;
+  for (int i = 0; i < call->n; i++) {
+    call->dtype[i] = i == 0 ? result_type(q->op, q->dtype) : q->dtype;
+    strides[i] = i < q->n ? th__dtype_size(call->dtype[i]) : 0;
+    if (i >= q->n) data[i] = cells[i - q->n];
+  }
+  th__line_run(data, strides, q->size, call);
+}
+
 static th_status quick_run(void *arg, th_task_context *context) {
   quick *q = arg;
-  char *data[1 + INPUTS];
-  int64_t strides[1 + INPUTS];
+  char *data[TH__LOOP_OPERANDS];
   for (int i = 0; i < q->n; i++) {
     th_storage *s = q->storage[i];
     if (!th__load(&s->data, TH__ACQUIRE)) TH_TRY(th__storage_ensure(s, i == 0, context));
     data[i] = (char *)th__load(&s->data, TH__ACQUIRE) + q->offset[i];
-    strides[i] = q->item;
   }
-  q->inner(data, strides, q->size, q->params);
+  th__line_call call;
+  (void)th__line_find(q->op, q->dtype, &call);
+  if (call.halves || (q->op->flags & TH_OP_SCALARS))
+    run_converted(q, &call, data);
+  else
+    call.line(data, q->size, q->params);
   return TH_OK;
 }
 
@@ -81,16 +107,16 @@ static void quick_drop(void *arg) {
 
 static void add_operand(quick *q, const th_array *a) {
   q->storage[q->n] = a->storage;
-  q->offset[q->n++] = a->layout.offset * q->item;
+  q->offset[q->n++] = a->layout.offset * th__dtype_size(a->layout.dtype);
 }
 
 static quick *quick_new(const th_op *op, const void *params, const th_array *const *in, int n_in,
                         th_array *result, int64_t size) {
   quick *q = th__block_take(sizeof *q);
   if (!q) return NULL;
-  q->inner = op->loops[in[0]->layout.dtype];
+  q->op = op;
   q->size = size;
-  q->item = th__dtype_size(in[0]->layout.dtype);
+  q->dtype = in[0]->layout.dtype;
   q->n = 0;
   q->fresh = result != NULL;
   add_operand(q, result ? result : in[0]);
@@ -120,7 +146,7 @@ static th_status submit(const th_op *op, quick *q, th_device d) {
                   .n_writes = 1,
                   .device = d,
                   .flags = TH_TASK_ADOPT | TH_TASK_INLINE,
-                  .bytes = fresh ? q->size * q->item : 0};
+                  .bytes = fresh ? storage[0]->bytes : 0};
   bool ended;
   th_status status = th__ticket_push(&task, &q->ticket, &ended);
   if (status != TH_OK) th__block_give(q, sizeof *q);
@@ -132,18 +158,21 @@ static th_status submit(const th_op *op, quick *q, th_device d) {
 
 /* --- the call --- */
 
-static th_array *make_result(const th_array *like, int64_t size) {
+static th_array *make_result(const th_op *op, const th_array *like, int64_t size) {
   const th_storage *s = like->storage;
-  int64_t bytes = size * th__dtype_size(like->layout.dtype);
-  th_storage *storage = th__storage_on(like->device, s->ops, s->state, bytes);
+  th_dtype t = result_type(op, like->layout.dtype);
+  th_storage *storage = th__storage_on(like->device, s->ops, s->state, size * th__dtype_size(t));
   th_array *result = storage ? th__array_on(storage, like->device, &like->layout) : NULL;
-  if (result) result->layout.offset = 0;
+  if (result) {
+    result->layout.offset = 0;
+    result->layout.dtype = t;
+  }
   return result;
 }
 
 static th_status carry_out(const th_op *op, const void *params, const th_array *const *in, int n_in,
                            int64_t size, th_array **out) {
-  if (out && !(*out = make_result(in[0], size))) return th_last_status();
+  if (out && !(*out = make_result(op, in[0], size))) return th_last_status();
   quick *q = quick_new(op, params, in, n_in, out ? *out : NULL, size);
   return q ? submit(op, q, in[0]->device) : TH_ENOMEM;
 }

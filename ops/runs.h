@@ -10,6 +10,7 @@
  * down explicitly and contract nothing, so all bodies give the same bits. Sanitizers start after such choices are made. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+#define TH__MANY_BODIES
 #define TH__WIDE __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define TH__WIDE

@@ -1,37 +1,34 @@
 /* Owns functions of one array: loops, derivatives and records made from the rows of unary.def. Each row with a derivative has
  * two more operators: id_slope (g, v) = g dy/dx, and id_bend (h, g, v), which makes the slope differentiable once. */
-#include "ops/elementwise.h"
+#include "ops/lines.h"
 
 #include <tgmath.h>
 
 #include "engine/base/error.h"
+#include "ops/elementwise.h"
+#include "ops/turns.h"
 #include "ops/unary_math.h"
 
-/* --- inner loops --- */
+/* --- lines --- */
 
-#define MAP(t, NAME, id, expression)  TH__DEFINE_MAP(id##_##t, t, t, (void)user, expression)
-#define TEST(t, NAME, id, expression) TH__DEFINE_MAP(id##_##t, b8, t, (void)user, expression)
-#define ENTRY(t, NAME, id)            [TH_##NAME] = id##_##t,
-#define FLOATS(X, ...)                TH__FOR_SINGLES(X, __VA_ARGS__) TH__FOR_HALVES(X, __VA_ARGS__)
+#define MAP(t, NAME, id, expression)  TH__LINE_MAP(id##_##t, t, t, expression)
+#define TEST(t, NAME, id, expression) TH__LINE_MAP(id##_##t, b8, t, expression)
+#define FLOATS                        TH__FOR_SINGLES
 #define INTS(X, ...)                  TH__FOR_SIGNED(X, __VA_ARGS__) TH__FOR_UNSIGNED(X, __VA_ARGS__)
 
-#define KERNEL(id)                                                                                 \
-  static th_status id##_cpu(const th_kernel_args *k) {                                             \
-    return th__loop_typed(k, id##_loops, 0, NULL);                                                 \
-  }
-#define FLOAT_KERNEL(id)                                                                           \
-  static const th__inner id##_loops[TH_DTYPE_COUNT] = {FLOATS(ENTRY, id)};                         \
-  KERNEL(id)
-#define NUMBER_KERNEL(id)                                                                          \
-  static const th__inner id##_loops[TH_DTYPE_COUNT] = {FLOATS(ENTRY, id) INTS(ENTRY, id)};         \
-  KERNEL(id)
+#define FLOAT_TABLE(id)                                                                            \
+  static const th__line id##_lines[TH_DTYPE_COUNT] = {FLOATS(TH__LINE_ENTRY, id)};
+#define NUMBER_TABLE(id)                                                                           \
+  static const th__line id##_lines[TH_DTYPE_COUNT] = {FLOATS(TH__LINE_ENTRY, id)                   \
+                                                          INTS(TH__LINE_ENTRY, id)};
 
 /* --- derivatives as operators --- */
 
-#define SAVE_x                            TH_SAVE_IN(0)
-#define SAVE_y                            TH_SAVE_OUT(0)
-#define SLOPE_LOOP(t, NAME, id, v, slope) TH__DEFINE_ZIP_NAMED(id##_##t, t, t, t, g, v, g *(slope))
-#define BEND_LOOP(t, NAME, id, v, bend)   TH__DEFINE_ZIP3(id##_##t, t, h, g, v, h *g *(bend))
+#define SAVE_x TH_SAVE_IN(0)
+#define SAVE_y TH_SAVE_OUT(0)
+#define SLOPE_LINE(t, NAME, id, v, slope)                                                          \
+  TH__LINE_ZIP_IN(TH__HALF_WIDE, id##_##t, t, t, g, v, g *(slope))
+#define BEND_LINE(t, NAME, id, v, bend) TH__LINE_ZIP3(id##_##t, t, h, g, v, h *g *(bend))
 
 /* Of g f'(v): by g it is the slope again, by v the bend. */
 static th_status vjp_slope(const th_vjp *v, const th_op *slope, const th_op *bend) {
@@ -52,18 +49,18 @@ static th_status vjp_row(const th_vjp *v, const th_op *slope) {
 }
 
 #define SLOPE_OPS(id, v, lo_, hi_, slope, bend)                                                    \
-  FLOATS(SLOPE_LOOP, id##_slope, v, slope)                                                         \
-  FLOATS(BEND_LOOP, id##_bend, v, bend)                                                            \
-  FLOAT_KERNEL(id##_slope)                                                                         \
-  FLOAT_KERNEL(id##_bend)                                                                          \
+  FLOATS(SLOPE_LINE, id##_slope, v, slope)                                                         \
+  FLOATS(BEND_LINE, id##_bend, v, bend)                                                            \
+  FLOAT_TABLE(id##_slope)                                                                          \
+  FLOAT_TABLE(id##_bend)                                                                           \
   static const th_op id##_bend_op = {.name = #id "_bend",                                          \
                                      .in = {3},                                                    \
                                      .out = {1},                                                   \
                                      .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,               \
                                      .dtypes = TH_FLOATS,                                          \
                                      .infer = th__infer_broadcast,                                 \
-                                     .loops = id##_bend_loops,                                     \
-                                     .cpu = id##_bend_cpu,                                         \
+                                     .lines = id##_bend_lines,                                     \
+                                     .cpu = th__lines_kernel,                                      \
                                      .test = {lo_, hi_, 1e-5}};                                    \
   static const th_op id##_slope_op;                                                                \
   static th_status vjp_##id##_slope(const th_vjp *args) {                                          \
@@ -77,8 +74,8 @@ static th_status vjp_row(const th_vjp *v, const th_op *slope) {
                                       .dtypes = TH_FLOATS,                                         \
                                       .infer = th__infer_broadcast,                                \
                                       .vjp = vjp_##id##_slope,                                     \
-                                      .loops = id##_slope_loops,                                   \
-                                      .cpu = id##_slope_cpu,                                       \
+                                      .lines = id##_slope_lines,                                   \
+                                      .cpu = th__lines_kernel,                                     \
                                       .test = {lo_, hi_, 1e-5}};                                   \
   static th_status vjp_##id(const th_vjp *args) { return vjp_row(args, &id##_slope_op); }
 
@@ -90,7 +87,7 @@ static th_status infer_bool(th_infer *io, const void *params) {
   return TH_OK;
 }
 
-#define RECORD(id, lo_, hi_, types, inference, gradient, saved, flag, small)                       \
+#define RECORD(id, lo_, hi_, types, inference, gradient, saved, flag)                              \
   static const th_op id##_op = {.name = #id,                                                       \
                                 .in = {1},                                                         \
                                 .out = {1},                                                        \
@@ -99,8 +96,8 @@ static th_status infer_bool(th_infer *io, const void *params) {
                                 .dtypes = types,                                                   \
                                 .infer = inference,                                                \
                                 .vjp = gradient,                                                   \
-                                .loops = small,                                                    \
-                                .cpu = id##_cpu,                                                   \
+                                .lines = id##_lines,                                               \
+                                .cpu = th__lines_kernel,                                           \
                                 .test = {lo_, hi_, 1e-5}};
 #define PUBLIC(id)                                                                                 \
   th_array *th_##id(const th_array *a) { return TH_CALL(&id##_op, NULL, a); }
@@ -108,38 +105,46 @@ static th_status infer_bool(th_infer *io, const void *params) {
 #define TH_UNARY(id, v, lo, hi, floats, slope, bend)                                               \
   SLOPE_OPS(id, v, lo, hi, slope, bend)                                                            \
   FLOATS(MAP, id, floats)                                                                          \
-  FLOAT_KERNEL(id)                                                                                 \
-  RECORD(id, lo, hi, TH_FLOATS, th__infer_same, vjp_##id, SAVE_##v, 0, id##_loops)                 \
+  FLOAT_TABLE(id)                                                                                  \
+  RECORD(id, lo, hi, TH_FLOATS, th__infer_same, vjp_##id, SAVE_##v, 0)                             \
   PUBLIC(id)
-#define NUMBER_LOOPS(id, floats, signed_ints, unsigned_ints)                                       \
+#define TH_UNARY_TURN(id, v, lo, hi, floats, slope, bend)                                          \
+  SLOPE_OPS(id, v, lo, hi, slope, bend)                                                            \
+  MAP(f64, F64, id, floats)                                                                        \
+  static const th__line id##_lines[TH_DTYPE_COUNT] = {                                             \
+      [TH_F32] = th__line_##id, [TH_F64] = id##_f64};                                              \
+  RECORD(id, lo, hi, TH_FLOATS, th__infer_same, vjp_##id, SAVE_##v, 0)                             \
+  PUBLIC(id)
+#define NUMBER_LINES(id, floats, signed_ints, unsigned_ints)                                       \
   FLOATS(MAP, id, floats)                                                                          \
   TH__FOR_SIGNED(MAP, id, signed_ints)                                                             \
   TH__FOR_UNSIGNED(MAP, id, unsigned_ints)                                                         \
-  NUMBER_KERNEL(id)
+  NUMBER_TABLE(id)
 #define TH_UNARY_NUMBER(id, v, lo, hi, floats, slope, bend, signed_ints, unsigned_ints)            \
   SLOPE_OPS(id, v, lo, hi, slope, bend)                                                            \
-  NUMBER_LOOPS(id, floats, signed_ints, unsigned_ints)                                             \
-  RECORD(id, lo, hi, TH_NUMBERS, th__infer_same, vjp_##id, SAVE_##v, 0, id##_loops)
+  NUMBER_LINES(id, floats, signed_ints, unsigned_ints)                                             \
+  RECORD(id, lo, hi, TH_NUMBERS, th__infer_same, vjp_##id, SAVE_##v, 0)
 #define TH_UNARY_STEP(id, lo, hi, floats, signed_ints, unsigned_ints)                              \
-  NUMBER_LOOPS(id, floats, signed_ints, unsigned_ints)                                             \
-  RECORD(id, lo, hi, TH_NUMBERS, th__infer_same, NULL, 0, TH_OP_FLAT, id##_loops)                  \
+  NUMBER_LINES(id, floats, signed_ints, unsigned_ints)                                             \
+  RECORD(id, lo, hi, TH_NUMBERS, th__infer_same, NULL, 0, TH_OP_FLAT)                              \
   PUBLIC(id)
 #define TH_UNARY_TEST(id, floats, others)                                                          \
   FLOATS(TEST, id, floats)                                                                         \
   INTS(TEST, id, others)                                                                           \
   TEST(b8, BOOL, id, others)                                                                       \
-  static const th__inner id##_loops[TH_DTYPE_COUNT] = {FLOATS(ENTRY, id) INTS(ENTRY, id)           \
-                                                           ENTRY(b8, BOOL, id)};                   \
-  KERNEL(id)                                                                                       \
-  RECORD(id, -2, 2, TH_ANY, infer_bool, NULL, 0, TH_OP_FLAT, NULL)                                 \
+  static const th__line id##_lines[TH_DTYPE_COUNT] = {                                             \
+      FLOATS(TH__LINE_ENTRY, id) INTS(TH__LINE_ENTRY, id) TH__LINE_ENTRY(b8, BOOL, id)};           \
+  RECORD(id, -2, 2, TH_ANY, infer_bool, NULL, 0, TH_OP_FLAT | TH_OP_TESTS)                         \
   PUBLIC(id)
 #include "ops/unary.def"
 #undef TH_UNARY
+#undef TH_UNARY_TURN
 #undef TH_UNARY_NUMBER
 #undef TH_UNARY_STEP
 #undef TH_UNARY_TEST
 
 PUBLIC(negative)
+PUBLIC(positive)
 PUBLIC(relu)
 PUBLIC(square)
 
@@ -152,15 +157,14 @@ th_array *th_abs(const th_array *a) {
 
 TEST(b8, BOOL, bitwise_invert, !x)
 INTS(MAP, bitwise_invert, (T) ~(W)x)
-static const th__inner bitwise_invert_loops[TH_DTYPE_COUNT] = {INTS(ENTRY, bitwise_invert)
-                                                                   ENTRY(b8, BOOL, bitwise_invert)};
-KERNEL(bitwise_invert)
-RECORD(bitwise_invert, 0, 1, TH_BOOLS | TH_INTS, th__infer_same, NULL, 0, TH_OP_FLAT,
-       bitwise_invert_loops)
+static const th__line bitwise_invert_lines[TH_DTYPE_COUNT] = {
+    INTS(TH__LINE_ENTRY, bitwise_invert) TH__LINE_ENTRY(b8, BOOL, bitwise_invert)};
+RECORD(bitwise_invert, 0, 1, TH_BOOLS | TH_INTS, th__infer_same, NULL, 0, TH_OP_FLAT)
 PUBLIC(bitwise_invert)
 
 #define SLOPES(id)                                                    &id##_op, &id##_slope_op, &id##_bend_op,
 #define TH_UNARY(id, v, lo, hi, floats, slope, bend)                  SLOPES(id)
+#define TH_UNARY_TURN(id, v, lo, hi, floats, slope, bend)             SLOPES(id)
 #define TH_UNARY_NUMBER(id, v, lo, hi, floats, slope, bend, si, ui)   SLOPES(id)
 #define TH_UNARY_STEP(id, lo, hi, floats, signed_ints, unsigned_ints) &id##_op,
 #define TH_UNARY_TEST(id, floats, others)                             &id##_op,

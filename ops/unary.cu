@@ -1,6 +1,5 @@
 /* Kernels of the rows of unary.def: functions of one array, their slopes (g, v) and bends (h, g, v). */
 #include "ops/kernel.cuh"
-#include "ops/unary_math.h"
 
 /* Doubles one by one: their formulas are long, and 8 bytes per access are enough beside them. */
 #define WIDTH(t) (sizeof(t::S) == 8 ? 1 : th__width<t, t>::value)
@@ -37,6 +36,7 @@
   TH_FLOATING(SAME, unary_##id, floats)                                                            \
   TH_FLOATING(SLOPE, unary_##id, v, slope)                                                         \
   TH_FLOATING(BEND, unary_##id, v, bend)
+#define TH_UNARY_TURN TH_UNARY
 #define TH_UNARY_NUMBER(id, v, lo, hi, floats, slope, bend, signed_ints, unsigned_ints)            \
   TH_UNARY(id, v, lo, hi, floats, slope, bend)                                                     \
   TH_UNARY_STEP_INTS(id, signed_ints, unsigned_ints)

@@ -2,31 +2,34 @@
 #include "ops/elementwise.h"
 
 #include "engine/base/error.h"
+#include "ops/lines.h"
 #include "ops/params.h"
 
 /* --- where --- */
 
-#define CHOOSE(bits)                                                                               \
-  static void where_##bits(char *const *p, const int64_t *s, int64_t n, const void *user) {        \
-    for (int64_t i = 0; i < n; i++) {                                                              \
-      const char *from = *(const uint8_t *)(p[1] + i * s[1]) ? p[2] + i * s[2] : p[3] + i * s[3];  \
-      *(uint##bits##_t *)(p[0] + i * s[0]) = *(const uint##bits##_t *)from;                        \
-    }                                                                                              \
-  }
-CHOOSE(8)
-CHOOSE(16)
-CHOOSE(32)
-CHOOSE(64)
+#define CHOOSE(t)                                                                                  \
+  TH__LINE_BEGIN(TH__HALF_WIDE, where_##t, t)                                                      \
+  T *const out = (void *)p[0];                                                                     \
+  TH__LINE_OPERAND(b8, condition, 1);                                                              \
+  TH__LINE_OPERAND(t, first, 2);                                                                   \
+  TH__LINE_OPERAND(t, second, 3);                                                                  \
+  TH__INDEPENDENT                                                                                  \
+  for (int64_t i = 0; i < n; i++) {                                                                \
+    const T x = first[i], y = second[i];                                                           \
+    out[i] = condition[i] ? x : y;                                                                 \
+  }                                                                                                \
+  TH__LINE_END
+CHOOSE(u8)
+CHOOSE(u16)
+CHOOSE(u32)
+CHOOSE(u64)
 
-static th_status where_cpu(const th_kernel_args *k) {
-  size_t size = th_dtype_size(k->out[0].dtype);
-  return th__loop_kernel(k,
-                         size == 1   ? where_8
-                         : size == 2 ? where_16
-                         : size == 4 ? where_32
-                                     : where_64,
-                         NULL);
-}
+/* By size alone: bits are moved, halves too. */
+static const th__line where_lines[TH_DTYPE_COUNT] = {
+    [TH_BOOL] = where_u8, [TH_U8] = where_u8,   [TH_I8] = where_u8,    [TH_U16] = where_u16,
+    [TH_I16] = where_u16, [TH_F16] = where_u16, [TH_BF16] = where_u16, [TH_U32] = where_u32,
+    [TH_I32] = where_u32, [TH_F32] = where_u32, [TH_U64] = where_u64,  [TH_I64] = where_u64,
+    [TH_F64] = where_u64};
 
 /* Shape of all three, into out. */
 static th_status where_shape(const th_layout *condition, const th_layout *a, const th_layout *b,
@@ -82,7 +85,8 @@ static const th_op where_op = {.name = "where",
                                .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,
                                .infer = infer_where,
                                .vjp = vjp_where,
-                               .cpu = where_cpu,
+                               .lines = where_lines,
+                               .cpu = th__lines_kernel,
                                .test = {-3, 3, 1e-5}};
 
 th_array *th_where(const th_array *condition, const th_array *a, const th_array *b) {
@@ -104,25 +108,12 @@ th_array *th_where(const th_array *condition, const th_array *a, const th_array 
 
 /* --- clip --- */
 
-#define BOUNDS(t, NAME)                                                                            \
-  const th__clip_params *bounds = user;                                                            \
-  th__s_##t cell;                                                                                  \
-  th__dtype_set(TH_##NAME, &cell, bounds->lo);                                                     \
-  const th__c_##t lo = th__get_##t(&cell);                                                         \
-  th__dtype_set(TH_##NAME, &cell, bounds->hi);                                                     \
-  const th__c_##t hi = th__get_##t(&cell)
-#define CLIP(t, NAME, ...)                                                                         \
-  TH__DEFINE_MAP(clip_##t, t, t, BOUNDS(t, NAME), (x < lo ? lo : x) > hi ? hi : (x < lo ? lo : x))
-#define ENTRY(t, NAME, ...) [TH_##NAME] = clip_##t,
-#define NUMBERS(X)                                                                                 \
-  TH__FOR_SIGNED(X, ) TH__FOR_UNSIGNED(X, ) TH__FOR_HALVES(X, ) TH__FOR_SINGLES(X, )
+#define CLIP(t, NAME, id)                                                                          \
+  TH__LINE_ZIP3(id##_##t, t, x, lo, hi, (x < lo ? lo : x) > hi ? hi : (x < lo ? lo : x))
+#define NUMBERS(X) TH__FOR_SIGNED(X, clip) TH__FOR_UNSIGNED(X, clip) TH__FOR_SINGLES(X, clip)
 
 NUMBERS(CLIP)
-static const th__inner clip_loops[TH_DTYPE_COUNT] = {NUMBERS(ENTRY)};
-
-static th_status clip_cpu(const th_kernel_args *k) {
-  return th__loop_typed(k, clip_loops, 0, k->params);
-}
+static const th__line clip_lines[TH_DTYPE_COUNT] = {NUMBERS(TH__LINE_ENTRY)};
 
 /* g inside the bounds, bounds included. */
 static th_status vjp_clip(const th_vjp *v) {
@@ -141,13 +132,13 @@ static const th_op clip_op = {.name = "clip",
                               .in = {1},
                               .out = {1},
                               .saves = TH_SAVE_IN(0),
-                              .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,
+                              .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING | TH_OP_SCALARS,
                               .dtypes = TH_NUMBERS,
                               .params_size = sizeof(th__clip_params),
                               .infer = th__infer_same,
                               .vjp = vjp_clip,
-                              .loops = clip_loops,
-                              .cpu = clip_cpu,
+                              .lines = clip_lines,
+                              .cpu = th__lines_kernel,
                               .test = {-3, 3, 1e-5}};
 
 th_array *th_clip(const th_array *a, double lo, double hi) {

@@ -13,6 +13,7 @@
 #include <thrum/base.h>
 #include <thrum/device.h>
 #include <thrum/engine.h>
+#include <thrum/types.h>
 
 #ifdef __cplusplus
 #include <initializer_list>
@@ -58,6 +59,13 @@ TH_API th_array *th_eye(int64_t rows, int64_t columns, int diagonal, th_dtype t,
 TH_API th_array *th_zeros_like(const th_array *a); /**< Shape, dtype and device of a. */
 TH_API th_array *th_ones_like(const th_array *a);  /**< Shape, dtype and device of a. */
 TH_API th_array *th_empty_like(const th_array *a); /**< Shape, dtype and device of a. */
+TH_API th_array *th_full_like(const th_array *a,
+                              double value); /**< Shape, dtype and device of a. */
+/** a itself, retained, when it is of type t and on d; else a converted copy there. */
+TH_API th_array *th_asarray(th_array *a, th_dtype t, th_device d);
+/** Copies of the matrices in the last two dimensions with 0 above, or below, their k-th diagonal. TH_ESHAPE below 2-d. */
+TH_API th_array *th_tril(const th_array *a, int64_t k);
+TH_API th_array *th_triu(const th_array *a, int64_t k); /**< The other triangle. */
 /** Copies shape's product of elements of type t from data before it returns. */
 TH_API th_array *th_from_host(const void *data, const int64_t *shape, int ndim, th_dtype t,
                               th_device d);
@@ -107,7 +115,12 @@ TH_API th_array *th_permute_dims(th_array *a, const int *axes,
                                  int n_axes); /**< Dimension i of the result is axes[i] of a. */
 TH_API th_array *th_matrix_transpose(th_array *a); /**< Swaps the last two dimensions. */
 TH_API th_array *th_broadcast_to(th_array *a, const int64_t *shape,
-                                 int ndim);             /**< Stride 0 along grown dimensions. */
+                                 int ndim); /**< Stride 0 along grown dimensions. */
+/** Views of n arrays in their common shape: out[i] +1. On failure all of out is NULL. */
+TH_API th_status th_broadcast_arrays(th_array *const *arrays, int n, th_array **out);
+/** Views of n 0-d or 1-d arrays as coordinates of a grid: out[i] +1, of n dimensions, changes along dimension i only; with xy
+ *  the first two dimensions change places, as NumPy has it. TH_ESHAPE. On failure all of out is NULL. */
+TH_API th_status th_meshgrid(th_array *const *arrays, int n, bool xy, th_array **out);
 TH_API th_array *th_expand_dims(th_array *a, int axis); /**< Inserts a dimension of size 1. */
 TH_API th_array *th_squeeze(th_array *a, const int *axes,
                             int n_axes); /**< Removes dimensions of size 1; n_axes 0 = all. */

@@ -6,10 +6,12 @@
 #define THRUM_THRUM_H
 
 #include <thrum/base.h>
+#include <thrum/types.h>
 #include <thrum/device.h>
 #include <thrum/engine.h>
 #include <thrum/array.h>
 #include <thrum/async.h>
+#include <thrum/elementwise.h>
 #include <thrum/ops.h>
 #include <thrum/ops_arrays.h>
 #include <thrum/autograd.h>
