@@ -1,10 +1,11 @@
-/* Owns softmax, log_softmax, cross_entropy with its gradient, and mse_loss. Every line is shifted by its maximum first, so no
+/* Owns softmax, log_softmax, and cross_entropy with its gradient. Every line is shifted by its maximum first, so no
  * finite input overflows. f32 and halves compute in f32 with an own exponential, f64 with the C library's. */
 #include <math.h>
 #include <string.h>
 
 #include "engine/base/error.h"
 #include "ops/fold.h"
+#include "ops/loss.h"
 #include "ops/op.h"
 #include "ops/params.h"
 
@@ -417,18 +418,9 @@ static const th_op op_cross_entropy = {
     .test = {-3, 3, 1e-4},
 };
 th_array *th_cross_entropy(const th_array *logits, const th_array *labels) {
+  if (logits != NULL && labels != NULL && th__dtype_in(labels->layout.dtype, TH_FLOATS))
+    return th__cross_entropy_soft(logits, labels);
   return TH_CALL(&op_cross_entropy, NULL, logits, labels);
-}
-
-/* --- mse_loss: composed --- */
-
-th_array *th_mse_loss(const th_array *a, const th_array *b) {
-  th_scope scope = th__scope_suspend();
-  th_array *difference = th_subtract(a, b), *square = th_square(difference);
-  th_array *loss = th_mean(square, NULL, 0, false);
-  th_release(difference);
-  th_release(square);
-  return th__scope_resume(scope, loss);
 }
 
 TH_FAMILY_TABLE(softmax);

@@ -15,13 +15,14 @@
 
 /* --- in-place operators: on a copy of the first input, or on a view into something larger --- */
 
-static th_array *target_of(const th_array *a, bool strided) {
+th_array *op_case_target(const th_array *a, bool strided) {
   if (!strided) return th_copy(a);
   int64_t shape[TH_MAX_DIMS];
   int ndim = th_array_ndim(a);
   for (int d = 0; d < ndim; d++) shape[d] = 2 * th_array_shape(a)[d];
   th_array *large = th_zeros(shape, ndim, th_array_dtype(a), th_array_device(a));
-  static const char *const specs[] = {"...", "::-2", "::-2, 1::2", "::-2, ::2, 1::2"};
+  static const char *const specs[] = {"...", "::-2", "::-2, 1::2", "::-2, ::2, 1::2",
+                                      "::2, ::-2, ::2, 1::2"};
   th_array *view = th_slice(large, specs[ndim]);
   th_release(large);
   if (th_assign(view, a) != TH_OK) {
@@ -32,7 +33,7 @@ static th_array *target_of(const th_array *a, bool strided) {
 }
 
 /* target, or NULL (released) when the call failed. */
-static th_array *checked(th_array *target, th_status status) {
+th_array *op_case_checked(th_array *target, th_status status) {
   if (status == TH_OK) return target;
   th_release(target);
   return NULL;
@@ -44,22 +45,22 @@ static th_array *call_generic(th_array *const *in, int n, void *user) {
   const th_array *operands[OP_CASE_INPUTS];
   for (int i = 0; i < n; i++) operands[i] = in[i];
   if (!c->op->writes) return th__call(c->op, &scalar, operands, n);
-  th_array *target = target_of(in[0], c->strided_target);
+  th_array *target = op_case_target(in[0], c->strided_target);
   operands[0] = target;
-  return checked(target, th__invoke(c->op, &scalar, operands, n, NULL, 0));
+  return op_case_checked(target, th__invoke(c->op, &scalar, operands, n, NULL, 0));
 }
 
 static th_array *call_scatter(th_array *const *in, int n, void *user) {
-  th_array *target = target_of(in[0], ((const op_call_context *)user)->strided_target);
-  return checked(target, th_scatter_add_inplace(target, in[1], in[2]));
+  th_array *target = op_case_target(in[0], ((const op_call_context *)user)->strided_target);
+  return op_case_checked(target, th_scatter_add_inplace(target, in[1], in[2]));
 }
 
 static th_array *call_sgd(th_array *const *in, int n, void *user) {
-  th_array *p = target_of(in[0], ((const op_call_context *)user)->strided_target);
-  th_array *v = target_of(in[2], false), *g = in[1];
+  th_array *p = op_case_target(in[0], ((const op_call_context *)user)->strided_target);
+  th_array *v = op_case_target(in[2], false), *g = in[1];
   th_status status = th_sgd_step(&p, &g, &v, 1, 0.1, 0.9, 0.01, true);
   th_release(v);
-  return checked(p, status);
+  return op_case_checked(p, status);
 }
 
 /* --- calls by public functions --- */
@@ -214,6 +215,8 @@ static bool ends_with(const char *text, const char *end) {
 const op_case *op_case_find(const th_op *op, op_case *generic) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     if (strcmp(cases[i].name, op->name) == 0) return &cases[i];
+  for (const op_case *c = op_cases_nn; c->name; c++)
+    if (strcmp(c->name, op->name) == 0) return c;
   bool scalar = ends_with(op->name, "_scalar") || ends_with(op->name, "_scalar_inplace");
   bool known = (op->flags & TH_OP_ELEMENTWISE) && op->dtypes && op->in.max == 0 &&
                op->in.min >= 1 && op->in.min <= 3 &&

@@ -1,0 +1,84 @@
+/* Owns the inner loops of norms. */
+#include "ops/norm_kernel.h"
+
+#include <stddef.h>
+
+#include "ops/runs.h"
+
+enum { LANES = 16 };
+
+/* The lanes of an array of sums, joined in pairs. */
+#define JOIN(T, lanes)                                                                             \
+  for (int width = LANES / 2; width > 0; width /= 2)                                               \
+    for (int j = 0; j < width; j++) lanes[j] += lanes[j + width];
+
+#define KERNELS(id, T)                                                                             \
+  TH__WIDE T th__norm_sum_##id(const T *x, int64_t n) {                                            \
+    T lanes[LANES] = {0};                                                                          \
+    int64_t i = 0;                                                                                 \
+    for (; i + LANES <= n; i += LANES)                                                             \
+      for (int j = 0; j < LANES; j++) lanes[j] += x[i + j];                                        \
+    for (int j = 0; i + j < n; j++) lanes[j] += x[i + j];                                          \
+    JOIN(T, lanes)                                                                                 \
+    return lanes[0];                                                                               \
+  }                                                                                                \
+  TH__WIDE T th__norm_squares_##id(const T *x, int64_t n, T shift) {                               \
+    T lanes[LANES] = {0};                                                                          \
+    int64_t i = 0;                                                                                 \
+    for (; i + LANES <= n; i += LANES)                                                             \
+      for (int j = 0; j < LANES; j++) {                                                            \
+        T d = x[i + j] - shift;                                                                    \
+        lanes[j] += d * d;                                                                         \
+      }                                                                                            \
+    for (int j = 0; i + j < n; j++) lanes[j] += (x[i + j] - shift) * (x[i + j] - shift);           \
+    JOIN(T, lanes)                                                                                 \
+    return lanes[0];                                                                               \
+  }                                                                                                \
+  TH__WIDE void th__norm_apply_##id(const T *x, int64_t n, T shift, T factor, const T *w,          \
+                                    const T *b, T *restrict out) {                                 \
+    if (w != NULL && b != NULL)                                                                    \
+      for (int64_t i = 0; i < n; i++) out[i] = (x[i] - shift) * factor * w[i] + b[i];              \
+    else if (w != NULL)                                                                            \
+      for (int64_t i = 0; i < n; i++) out[i] = (x[i] - shift) * factor * w[i];                     \
+    else if (b != NULL)                                                                            \
+      for (int64_t i = 0; i < n; i++) out[i] = (x[i] - shift) * factor + b[i];                     \
+    else                                                                                           \
+      for (int64_t i = 0; i < n; i++) out[i] = (x[i] - shift) * factor;                            \
+  }                                                                                                \
+  TH__WIDE void th__norm_dots_##id(const T *x, const T *g, const T *w, int64_t n, T shift,         \
+                                   T factor, T *sum, T *dot) {                                     \
+    T sums[LANES] = {0}, dots[LANES] = {0};                                                        \
+    int64_t i = 0;                                                                                 \
+    for (; i + LANES <= n && w != NULL; i += LANES)                                                \
+      for (int j = 0; j < LANES; j++) {                                                            \
+        T h = g[i + j] * w[i + j];                                                                 \
+        sums[j] += h;                                                                              \
+        dots[j] += h * ((x[i + j] - shift) * factor);                                              \
+      }                                                                                            \
+    for (; i + LANES <= n && w == NULL; i += LANES)                                                \
+      for (int j = 0; j < LANES; j++) {                                                            \
+        sums[j] += g[i + j];                                                                       \
+        dots[j] += g[i + j] * ((x[i + j] - shift) * factor);                                       \
+      }                                                                                            \
+    for (int j = 0; i + j < n; j++) {                                                              \
+      T h = w != NULL ? g[i + j] * w[i + j] : g[i + j];                                            \
+      sums[j] += h;                                                                                \
+      dots[j] += h * ((x[i + j] - shift) * factor);                                                \
+    }                                                                                              \
+    JOIN(T, sums)                                                                                  \
+    JOIN(T, dots)                                                                                  \
+    *sum = sums[0];                                                                                \
+    *dot = dots[0];                                                                                \
+  }                                                                                                \
+  TH__WIDE void th__norm_slope_##id(const T *x, const T *g, const T *w, int64_t n, T shift,        \
+                                    T factor, T mean, T dot, T *restrict out) {                    \
+    if (w != NULL)                                                                                 \
+      for (int64_t i = 0; i < n; i++)                                                              \
+        out[i] = factor * ((g[i] * w[i] - mean) - (x[i] - shift) * factor * dot);                  \
+    else                                                                                           \
+      for (int64_t i = 0; i < n; i++)                                                              \
+        out[i] = factor * ((g[i] - mean) - (x[i] - shift) * factor * dot);                         \
+  }
+
+KERNELS(f32, float)
+KERNELS(f64, double)
