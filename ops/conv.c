@@ -213,7 +213,8 @@ static void pack_planes(int64_t first, int64_t last, void *arg) {
     const T *x = (const T *)r->planes + (image * c->groups + group) * c->in * c->packing.plane;    \
     for (int64_t b = 0; b < c->blocks; b++) {                                                      \
       const T *w = (const T *)r->weights + (group * c->blocks + b) * c->n_taps * TH__CONV_OUTPUTS; \
-      th__conv_run_##id(x + first, r->taps, c->n_taps, w, n, sums[0], STRIP + TH__CONV_WIDE);      \
+      th__conv_run_##id(x + first, r->taps, c->n_taps, w, n, (int)(c->out - b * TH__CONV_OUTPUTS), \
+                        sums[0], STRIP + TH__CONV_WIDE);                                           \
       for (int64_t j = 0; j < TH__CONV_OUTPUTS && b * TH__CONV_OUTPUTS + j < c->out; j++) {        \
         int64_t o = group * c->out + b * TH__CONV_OUTPUTS + j;                                     \
         T bias = 0;                                                                                \

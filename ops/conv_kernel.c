@@ -1,8 +1,6 @@
-/* Owns the inner loops of convolutions. Products and sums are fused where the processor can do that, so bits are those of the
- * processor, as in matmul; they never depend on threads. */
+/* Owns the inner loops of convolutions, once for each width of vectors, chosen by what the processor has. Products and sums are
+ * fused where the processor can do that, so bits are those of the processor, as in matmul; they never depend on threads. */
 #include "ops/conv_kernel.h"
-
-#include "ops/runs.h"
 
 #if defined(__clang__)
 #define FUSED
@@ -11,65 +9,134 @@
 #define FUSED __attribute__((optimize("fp-contract=fast")))
 #endif
 
-/* 64 bytes that may lie anywhere; compilers split them for narrower processors. */
-typedef float wide_f32 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef double wide_f64 __attribute__((vector_size(64), aligned(8), may_alias));
+/* Vectors that may lie anywhere. */
+#define VECTOR(id, T, bytes)                                                                       \
+  typedef T wide_##id##_##bytes __attribute__((vector_size(bytes), aligned(sizeof(T)), may_alias));
 
-#define EACH_OUTPUT(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define FOUR(X, ...) X(0, __VA_ARGS__) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
+#define EIGHT(X, ...)                                                                              \
+  FOUR(X, __VA_ARGS__)                                                                             \
+  X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__)
 
-/* Two vectors for each of eight outputs stay in registers. */
-#define RUN(id, T)                                                                                 \
-  TH__WIDE FUSED void th__conv_run_##id(const T *x, const int64_t *taps, int64_t n_taps,           \
-                                        const T *weights, int64_t n, T *out, int64_t step) {       \
-    enum { V = 64 / sizeof(T) };                                                                   \
-    for (int64_t i = 0; i < n; i += 2 * V) {                                                       \
-      EACH_OUTPUT(RUN_CLEAR_##id)                                                                  \
+/* --- runs: vectors of some outputs stay in registers while taps go by --- */
+
+#define CLEAR(o, W) W a##o = {0}, b##o = {0}, c##o = {0};
+#define ADD2(o, W)  a##o += x0 * w[o], b##o += x1 * w[o];
+#define ADD3(o, W)  a##o += x0 * w[o], b##o += x1 * w[o], c##o += x2 * w[o];
+#define STORE2(o, W)                                                                               \
+  *(W *)(out + (o)*step + i) = a##o;                                                               \
+  *(W *)(out + (o)*step + i + V) = b##o;                                                           \
+  (void)c##o;
+#define STORE3(o, W) STORE2(o, W) * (W *)(out + (o)*step + i + 2 * V) = c##o;
+
+#define RUN(name, T, W, attribute, OUTPUTS, columns, ADD, STORE)                                   \
+  attribute FUSED static void name(const T *x, const int64_t *taps, int64_t n_taps,                \
+                                   const T *weights, int64_t n, T *out, int64_t step) {            \
+    enum { V = sizeof(W) / sizeof(T) };                                                            \
+    for (int64_t i = 0; i < n; i += columns * V) {                                                 \
+      OUTPUTS(CLEAR, W)                                                                            \
       const T *w = weights;                                                                        \
       for (int64_t t = 0; t < n_taps; t++, w += TH__CONV_OUTPUTS) {                                \
         const T *from = x + taps[t] + i;                                                           \
-        wide_##id low = *(const wide_##id *)from, high = *(const wide_##id *)(from + V);           \
-        EACH_OUTPUT(RUN_ADD)                                                                       \
+        W x0 = *(const W *)from, x1 = *(const W *)(from + V);                                      \
+        W x2 = columns > 2 ? *(const W *)(from + 2 * V) : x1;                                      \
+        (void)x2;                                                                                  \
+        OUTPUTS(ADD, W)                                                                            \
       }                                                                                            \
-      EACH_OUTPUT(RUN_STORE_##id)                                                                  \
+      OUTPUTS(STORE, W)                                                                            \
     }                                                                                              \
   }
-#define RUN_CLEAR_f32(o) wide_f32 low##o = {0}, high##o = {0};
-#define RUN_CLEAR_f64(o) wide_f64 low##o = {0}, high##o = {0};
-#define RUN_ADD(o)       low##o += low * w[o], high##o += high * w[o];
-#define RUN_STORE(id, o)                                                                           \
-  *(wide_##id *)(out + (o)*step + i) = low##o;                                                     \
-  *(wide_##id *)(out + (o)*step + i + V) = high##o;
-#define RUN_STORE_f32(o) RUN_STORE(f32, o)
-#define RUN_STORE_f64(o) RUN_STORE(f64, o)
-RUN(f32, float)
-RUN(f64, double)
 
-#define EACH_PAIR(X)                                                                               \
-  X(0, 0)                                                                                          \
-  X(0, 1) X(0, 2) X(0, 3) X(1, 0) X(1, 1) X(1, 2) X(1, 3) X(2, 0) X(2, 1) X(2, 2) X(2, 3) X(3, 0)  \
-      X(3, 1) X(3, 2) X(3, 3)
+/* --- slopes: four outputs by three taps in registers --- */
 
-/* One vector for each of 16 pairs stays in a register; its elements are summed up in the end. */
-#define SLOPE(id, T)                                                                               \
-  TH__WIDE FUSED void th__conv_slope_##id(const T *const *g, const T *const *x, int64_t n,         \
-                                          T *out) {                                                \
-    enum { V = 64 / sizeof(T) };                                                                   \
-    EACH_PAIR(SLOPE_CLEAR_##id)                                                                    \
-    const T *g0 = g[0], *g1 = g[1], *g2 = g[2], *g3 = g[3];                                        \
-    const T *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];                                        \
+#define SLOPE_CLEAR(o, W) W r##o = {0}, s##o = {0}, t##o = {0};
+#define SLOPE_ADD(o, W)                                                                            \
+  const W u##o = *(const W *)(g##o + i);                                                           \
+  r##o += u##o * v0, s##o += u##o * v1, t##o += u##o * v2;
+#define SLOPE_LAY(o, W)                                                                            \
+  *(W *)lanes[(o)*3] = r##o, *(W *)lanes[(o)*3 + 1] = s##o, *(W *)lanes[(o)*3 + 2] = t##o;
+#define SLOPE(name, T, W, attribute)                                                               \
+  attribute FUSED static void name(const T *const *g, const T *const *x, int64_t n, T *out) {      \
+    enum { V = sizeof(W) / sizeof(T) };                                                            \
+    const T *g0 = g[0], *g1 = g[1], *g2 = g[2], *g3 = g[3], *x0 = x[0], *x1 = x[1], *x2 = x[2];    \
+    FOUR(SLOPE_CLEAR, W)                                                                           \
     for (int64_t i = 0; i < n; i += V) {                                                           \
-      const wide_##id u0 = *(const wide_##id *)(g0 + i), u1 = *(const wide_##id *)(g1 + i),        \
-                      u2 = *(const wide_##id *)(g2 + i), u3 = *(const wide_##id *)(g3 + i),        \
-                      v0 = *(const wide_##id *)(x0 + i), v1 = *(const wide_##id *)(x1 + i),        \
-                      v2 = *(const wide_##id *)(x2 + i), v3 = *(const wide_##id *)(x3 + i);        \
-      EACH_PAIR(SLOPE_ADD)                                                                         \
+      const W v0 = *(const W *)(x0 + i), v1 = *(const W *)(x1 + i), v2 = *(const W *)(x2 + i);     \
+      FOUR(SLOPE_ADD, W)                                                                           \
     }                                                                                              \
-    EACH_PAIR(SLOPE_STORE)                                                                         \
+    T lanes[4 * TH__CONV_SLOPE_TAPS][V];                                                           \
+    FOUR(SLOPE_LAY, W)                                                                             \
+    for (int j = 0; j < 4 * TH__CONV_SLOPE_TAPS; j++) {                                            \
+      for (int half = V / 2; half > 0; half /= 2)                                                  \
+        for (int k = 0; k < half; k++) lanes[j][k] += lanes[j][k + half];                          \
+      out[j] += lanes[j][0];                                                                       \
+    }                                                                                              \
   }
-#define SLOPE_CLEAR_f32(o, t) wide_f32 sum##o##t = {0};
-#define SLOPE_CLEAR_f64(o, t) wide_f64 sum##o##t = {0};
-#define SLOPE_ADD(o, t)       sum##o##t += u##o * v##t;
-#define SLOPE_STORE(o, t)                                                                          \
-  for (int j = 0; j < V; j++) out[(o)*TH__CONV_SLOPE_OUTPUTS + (t)] += sum##o##t[j];
-SLOPE(f32, float)
-SLOPE(f64, double)
+
+/* --- widths --- */
+
+#define TYPE(id, T)                                                                                \
+  VECTOR(id, T, 16)                                                                                \
+  RUN(run_##id##_16, T, wide_##id##_16, , FOUR, 3, ADD3, STORE3)                                   \
+  SLOPE(slope_##id##_16, T, wide_##id##_16, )
+TYPE(f32, float)
+TYPE(f64, double)
+
+#if defined(__x86_64__)
+#define AVX2   __attribute__((target("avx2,fma")))
+#define AVX512 __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw")))
+#define TYPE_X86(id, T)                                                                            \
+  VECTOR(id, T, 32)                                                                                \
+  VECTOR(id, T, 64)                                                                                \
+  RUN(run_##id##_32, T, wide_##id##_32, AVX2, FOUR, 3, ADD3, STORE3)                               \
+  SLOPE(slope_##id##_32, T, wide_##id##_32, AVX2)                                                  \
+  RUN(run_##id##_64, T, wide_##id##_64, AVX512, EIGHT, 2, ADD2, STORE2)                            \
+  SLOPE(slope_##id##_64, T, wide_##id##_64, AVX512)
+TYPE_X86(f32, float)
+TYPE_X86(f64, double)
+
+static int width(void) {
+  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw"))
+    return 64;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 32 : 16;
+}
+#define IF_X86(...) __VA_ARGS__
+#else
+static int width(void) { return 16; }
+#define IF_X86(...)
+#endif
+
+/* Kernels of four outputs run twice where more are wanted. */
+#define PUBLIC(id, T)                                                                              \
+  void th__conv_run_##id(const T *x, const int64_t *taps, int64_t n_taps, const T *weights,        \
+                         int64_t n, int outputs, T *out, int64_t step) {                           \
+    int wide = width();                                                                            \
+    IF_X86(if (wide == 64) {                                                                       \
+      run_##id##_64(x, taps, n_taps, weights, n, out, step);                                       \
+      return;                                                                                      \
+    })                                                                                             \
+    for (int half = 0; half < TH__CONV_OUTPUTS && half < outputs; half += 4) {                     \
+      IF_X86(if (wide == 32) {                                                                     \
+        run_##id##_32(x, taps, n_taps, weights + half, n, out + half * step, step);                \
+        continue;                                                                                  \
+      })                                                                                           \
+      run_##id##_16(x, taps, n_taps, weights + half, n, out + half * step, step);                  \
+    }                                                                                              \
+    (void)wide;                                                                                    \
+  }                                                                                                \
+  void th__conv_slope_##id(const T *const *g, const T *const *x, int64_t n, T *out) {              \
+    int wide = width();                                                                            \
+    (void)wide;                                                                                    \
+    IF_X86(                                                                                        \
+        if (wide == 64) {                                                                          \
+          slope_##id##_64(g, x, n, out);                                                           \
+          return;                                                                                  \
+        } if (wide == 32) {                                                                        \
+          slope_##id##_32(g, x, n, out);                                                           \
+          return;                                                                                  \
+        })                                                                                         \
+    slope_##id##_16(g, x, n, out);                                                                 \
+  }
+PUBLIC(f32, float)
+PUBLIC(f64, double)

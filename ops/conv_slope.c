@@ -11,6 +11,7 @@ enum {
   SUMS = 16,             /* images are dealt to so many sums at most */
   SUMS_BYTES = 64 << 20, /* that take so many bytes at most */
   SIDE = TH__CONV_SLOPE_OUTPUTS,
+  TAPS = TH__CONV_SLOPE_TAPS,
   STEP = 16 /* windows are padded to a multiple */
 };
 
@@ -51,9 +52,9 @@ static plan make_plan(const th__window_params *p, const th_layout *x, const th_l
   return c;
 }
 
-/* Sums, planes of x and what is read beyond them, planes of g. */
+/* Taps, sums, planes of x and what is read beyond them, planes of g. */
 static int64_t plan_bytes(const plan *c) {
-  return (c->sums * c->sum_size + c->windows + c->packing.plane) * c->compute +
+  return c->n_taps * 8 + (c->sums * c->sum_size + c->windows + c->packing.plane) * c->compute +
          c->round * c->image_bytes + 64;
 }
 
@@ -93,9 +94,10 @@ static th_cost cost_weight_slope(const th_infer *io, const void *params) {
 typedef struct run {
   const th_kernel_args *k;
   const plan *c;
+  int64_t *taps;
   char *sums, *x, *g;
   int64_t first, images; /* of the round */
-  int64_t out_blocks, tap_blocks;
+  int64_t out_blocks;
 } run;
 
 static void pack_x(int64_t first, int64_t last, void *arg) {
@@ -123,52 +125,49 @@ static void pack_g(int64_t first, int64_t last, void *arg) {
     char *to = r->g + i * c->windows * c->compute;
     int64_t rest = c->windows - c->count[0] * c->packing.row, gap = c->packing.row - c->count[1];
     for (int64_t y = 0; y < c->count[0]; y++, to += c->packing.row * c->compute) {
-      th__gather(g->dtype, from + y * g->strides[2] * item, g->strides[3], c->count[1], to);
+      th__packing_row(g->dtype, from + y * g->strides[2] * item, g->strides[3], c->count[1], to);
       memset(to + c->count[1] * c->compute, 0, (size_t)(gap * c->compute));
     }
     memset(to, 0, (size_t)(rest * c->compute));
   }
 }
 
-/* Offset of a tap in the packed planes of a group. */
-static int64_t tap_offset(const run *r, int64_t tap) {
+/* Offsets of the taps in the packed planes of a group. */
+static void list_taps(const run *r) {
   const plan *c = r->c;
   int64_t kernel = c->kernel[0] * c->kernel[1];
-  return tap / kernel * c->packing.plane +
-         th__packing_tap(&c->packing, ((const th__window_params *)r->k->params)->dilation,
-                         tap % kernel / c->kernel[1], tap % c->kernel[1]);
+  for (int64_t tap = 0; tap < c->n_taps; tap++)
+    r->taps[tap] = tap / kernel * c->packing.plane +
+                   th__packing_tap(&c->packing, ((const th__window_params *)r->k->params)->dilation,
+                                   tap % kernel / c->kernel[1], tap % c->kernel[1]);
 }
 
-/* Adds an image's products of 4 output channels and 4 taps to a sum; blocks that are not full repeat their last. */
+/* The products of four output channels with all taps, of the images that go to one sum; blocks that are not full repeat their
+ * last. */
 #define BLOCK(id, T)                                                                               \
-  static void block_##id(const run *r, int64_t image, int64_t group, const int64_t *outs,          \
-                         const int64_t *taps, T *sums) {                                           \
+  static void block_##id(const run *r, int64_t image, int64_t group, int64_t o, T *to) {           \
     const plan *c = r->c;                                                                          \
     const T *x = (const T *)r->x + image * c->x_image + group * c->in * c->packing.plane;          \
     const T *g = (const T *)r->g + image * c->g_image + group * c->out * c->windows;               \
-    const T *gs[SIDE], *xs[SIDE];                                                                  \
-    for (int j = 0; j < SIDE; j++) {                                                               \
-      gs[j] = g + outs[j] * c->windows;                                                            \
-      xs[j] = x + taps[j];                                                                         \
+    const T *gs[SIDE], *xs[TAPS];                                                                  \
+    for (int j = 0; j < SIDE; j++) gs[j] = g + (o + j < c->out ? o + j : c->out - 1) * c->windows; \
+    for (int64_t t = 0; t < c->n_taps; t += TAPS) {                                                \
+      T sums[SIDE * TAPS] = {0};                                                                   \
+      for (int j = 0; j < TAPS; j++)                                                               \
+        xs[j] = x + r->taps[t + j < c->n_taps ? t + j : c->n_taps - 1];                            \
+      th__conv_slope_##id(gs, xs, c->windows, sums);                                               \
+      for (int i = 0; i < SIDE && o + i < c->out; i++)                                             \
+        for (int j = 0; j < TAPS && t + j < c->n_taps; j++)                                        \
+          to[(o + i) * c->n_taps + t + j] += sums[i * TAPS + j];                                   \
     }                                                                                              \
-    th__conv_slope_##id(gs, xs, c->windows, sums);                                                 \
   }                                                                                                \
   static void blocks_##id(const run *r, int64_t item) {                                            \
     const plan *c = r->c;                                                                          \
-    int64_t blocks = r->out_blocks * r->tap_blocks, sum = item / (c->groups * blocks);             \
-    int64_t group = item / blocks % c->groups, o = item % blocks / r->tap_blocks * SIDE;           \
-    int64_t t = item % r->tap_blocks * SIDE, outs[SIDE], taps[SIDE];                               \
-    T values[SIDE * SIDE] = {0};                                                                   \
-    for (int j = 0; j < SIDE; j++) {                                                               \
-      outs[j] = o + j < c->out ? o + j : c->out - 1;                                               \
-      taps[j] = tap_offset(r, t + j < c->n_taps ? t + j : c->n_taps - 1);                          \
-    }                                                                                              \
-    for (int64_t image = sum; image < r->images; image += c->sums)                                 \
-      block_##id(r, image, group, outs, taps, values);                                             \
+    int64_t blocks = c->groups * r->out_blocks, sum = item / blocks;                               \
+    int64_t group = item / r->out_blocks % c->groups, o = item % r->out_blocks * SIDE;             \
     T *to = (T *)r->sums + sum * c->sum_size + group * c->out * c->n_taps;                         \
-    for (int64_t i = o; i < o + SIDE && i < c->out; i++)                                           \
-      for (int64_t j = t; j < t + SIDE && j < c->n_taps; j++)                                      \
-        to[i * c->n_taps + j] += values[(i - o) * SIDE + (j - t)];                                 \
+    for (int64_t image = sum; image < r->images; image += c->sums)                                 \
+      block_##id(r, image, group, o, to);                                                          \
   }                                                                                                \
   static void join_##id(const run *r) {                                                            \
     const plan *c = r->c;                                                                          \
@@ -193,20 +192,21 @@ static void run_blocks(int64_t first, int64_t last, void *arg) {
 static th_status weight_slope_cpu(const th_kernel_args *k) {
   plan c = make_plan(k->params, &k->in[0], &k->in[1]);
   if (c.sum_size == 0) return TH_OK;
-  run r = {.k = k, .c = &c, .sums = k->workspace};
+  run r = {.k = k, .c = &c, .taps = k->workspace};
+  r.sums = (char *)(r.taps + c.n_taps);
   r.x = r.sums + c.sums * c.sum_size * c.compute;
   r.g = r.x + (c.round * c.x_image + c.windows + c.packing.plane) * c.compute;
   r.out_blocks = (c.out + SIDE - 1) / SIDE;
-  r.tap_blocks = (c.n_taps + SIDE - 1) / SIDE;
   memset(r.sums, 0, (size_t)(c.sums * c.sum_size * c.compute));
   memset(r.x + c.round * c.x_image * c.compute, 0,
          (size_t)((c.windows + c.packing.plane) * c.compute));
-  int64_t blocks = c.groups * r.out_blocks * r.tap_blocks;
+  int64_t blocks = c.groups * r.out_blocks;
+  list_taps(&r);
   for (; r.first < c.images; r.first += c.round) {
     r.images = c.images - r.first < c.round ? c.images - r.first : c.round;
     th_parallel_for(k->context, r.images * c.groups * c.in, th__grain(c.packing.plane), pack_x, &r);
     th_parallel_for(k->context, r.images * c.groups * c.out, th__grain(c.windows), pack_g, &r);
-    int64_t cost = c.windows * SIDE * SIDE / 8 * ((r.images + c.sums - 1) / c.sums);
+    int64_t cost = c.windows * c.n_taps / 2 * ((r.images + c.sums - 1) / c.sums);
     th_parallel_for(k->context, c.sums * blocks, th__grain(cost), run_blocks, &r);
   }
   if (c.compute == 8)

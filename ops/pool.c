@@ -5,13 +5,22 @@
 
 #include "engine/base/error.h"
 #include "ops/loop.h"
+#include "ops/pool_kernel.h"
 #include "ops/runs.h"
 #include "ops/window.h"
+
+enum {
+  PIECE = 256,        /* windows of a row worked on at a time */
+  NOWHERE = INT32_MIN /* place of the largest element of a window that has none */
+};
 
 /* --- inference --- */
 
 static th_status want_planes(const th_infer *io) {
-  if (io->in[0].ndim != 4) return th__window_refuse(io, "(n, c, h, w) is wanted");
+  const th_layout *x = &io->in[0];
+  if (x->ndim != 4) return th__window_refuse(io, "(n, c, h, w) is wanted");
+  if (x->shape[2] > INT32_MAX || x->shape[3] > INT32_MAX || x->shape[2] * x->shape[3] > INT32_MAX)
+    return th__window_refuse(io, "a plane has more than 2^31 - 1 elements");
   return TH_OK;
 }
 
@@ -112,7 +121,7 @@ static inline void clip_window(const pool *o, int d, int64_t i, int64_t *from, i
   *at = start + *from * step;
 }
 
-/* A plane of an input in the computing type: in place if its rows are, else gathered into a buffer of the thread. */
+/* Element [0, 0] of a plane of an input, and its strides. */
 static const char *plane_of(const pool *o, int input, int64_t plane, int64_t *row, int64_t *step) {
   const th_layout *l = &o->k->in[input];
   *row = l->strides[2];
@@ -121,8 +130,28 @@ static const char *plane_of(const pool *o, int input, int64_t plane, int64_t *ro
   return (const char *)o->k->in_data[input] + at * (int64_t)th_dtype_size(l->dtype);
 }
 
-/* For each element type: the largest of a window with its place, and the loops over the windows of a plane. S is stored, T
- * computed with. */
+/* Windows j of [first, last) whose tap at column x0 + j stride is inside of the input. */
+static inline void clip_columns(const pool *o, int64_t x0, int64_t *first, int64_t *last) {
+  int64_t stride = o->p->stride[1], room = o->size[1] - 1 - x0;
+  int64_t least = x0 < 0 ? (-x0 + stride - 1) / stride : 0, most = room / stride + 1;
+  if (room < 0) most = 0;
+  if (*first < least) *first = least;
+  if (*last > most) *last = most;
+}
+
+/* Loops with the usual steps written out become vectors. */
+#define BY_STEP(step, LOOP)                                                                        \
+  do {                                                                                             \
+    if ((step) == 1)                                                                               \
+      LOOP(1)                                                                                      \
+    else if ((step) == 2)                                                                          \
+      LOOP(2)                                                                                      \
+    else                                                                                           \
+      LOOP(step)                                                                                   \
+  } while (0)
+
+/* For each element type: the largest of the windows of a row with their places, and what is made of them. A row is worked on in
+ * pieces, tap by tap. A place is that of the window's first column plus j stride, so that j need not be looked at. */
 #define POOL(id, T)                                                                                \
   typedef struct view_##id {                                                                       \
     const char *data;                                                                              \
@@ -136,53 +165,67 @@ static const char *plane_of(const pool *o, int input, int64_t plane, int64_t *ro
     x.data = plane_of(o, input, plane, &x.row, &x.step);                                           \
     return x;                                                                                      \
   }                                                                                                \
-  static inline T largest_##id(const pool *o, const view_##id *x, int64_t i, int64_t j,            \
-                               int64_t *place) {                                                   \
-    int64_t y0, y1, y, x0, x1, at, step = o->p->dilation[1];                                       \
+  TH__WIDE static void larger_##id(const char *from, int64_t step, int64_t n, T *restrict most) {  \
+    BY_STEP(step, LARGER_##id);                                                                    \
+  }                                                                                                \
+  TH__WIDE static void largest_##id(const char *from, int64_t step, int64_t n, int32_t here,       \
+                                    T *restrict most, int32_t *restrict place) {                   \
+    BY_STEP(step, LARGEST_##id);                                                                   \
+  }                                                                                                \
+  /* Windows [j0, j0 + n) of row i; place may be NULL. */                                          \
+  static void windows_##id(const pool *o, const view_##id *x, int64_t i, int64_t j0, int64_t n,    \
+                           T *most, int32_t *place) {                                              \
+    int64_t y0, y1, y, size = sizeof(th__s_##id), step = o->p->stride[1] * x->step;                \
     clip_window(o, 0, i, &y0, &y1, &y);                                                            \
-    clip_window(o, 1, j, &x0, &x1, &at);                                                           \
-    *place = -1;                                                                                   \
-    if (y0 >= y1 || x0 >= x1) return (T)-INFINITY; /* all of it in the padding */                  \
-    T most = at_##id(x, y, at);                                                                    \
-    *place = y * o->size[1] + at;                                                                  \
-    for (int64_t a = y0; a < y1; a++, y += o->p->dilation[0])                                      \
-      for (int64_t b = x0, z = at; b < x1; b++, z += step) {                                       \
-        T value = at_##id(x, y, z);                                                                \
-        bool larger = value > most || (value != value && most == most);                            \
-        most = larger ? value : most;                                                              \
-        *place = larger ? y * o->size[1] + z : *place;                                             \
+    for (int64_t j = 0; j < n; j++) most[j] = (T)-INFINITY;                                        \
+    for (int64_t j = 0; j < n && place != NULL; j++) place[j] = NOWHERE;                           \
+    for (; y0 < y1; y0++, y += o->p->dilation[0])                                                  \
+      for (int64_t q = 0; q < o->p->kernel[1]; q++) {                                              \
+        int64_t first = j0, last = j0 + n, x0 = q * o->p->dilation[1] - o->p->padding[1];          \
+        clip_columns(o, x0, &first, &last);                                                        \
+        if (first >= last) continue;                                                               \
+        const char *from = x->data + (y * x->row + x0 * x->step + first * step) * size;            \
+        if (place == NULL)                                                                         \
+          larger_##id(from, step, last - first, most + first - j0);                                \
+        else                                                                                       \
+          largest_##id(from, step, last - first, (int32_t)(y * o->size[1] + x0),                   \
+                       most + first - j0, place + first - j0);                                     \
       }                                                                                            \
-    return most;                                                                                   \
   }                                                                                                \
   static void max_plane_##id(const pool *o, int64_t plane) {                                       \
     view_##id x = view_of_##id(o, 0, plane);                                                       \
     th__s_##id *out = (th__s_##id *)o->k->out_data[0] + plane * o->count[0] * o->count[1];         \
-    for (int64_t i = 0; i < o->count[0]; i++)                                                      \
-      for (int64_t j = 0; j < o->count[1]; j++) {                                                  \
-        int64_t place;                                                                             \
-        th__put_##id(out++, largest_##id(o, &x, i, j, &place));                                    \
-      }                                                                                            \
+    T most[PIECE];                                                                                 \
+    FOR_WINDOWS(i, j, n) {                                                                         \
+      windows_##id(o, &x, i, j, n, most, NULL);                                                    \
+      for (int64_t k = 0; k < n; k++) th__put_##id(out++, most[k]);                                \
+    }                                                                                              \
   }                                                                                                \
   static void take_plane_##id(const pool *o, int64_t plane) {                                      \
     view_##id x = view_of_##id(o, 0, plane), u = view_of_##id(o, 1, plane);                        \
     th__s_##id *out = (th__s_##id *)o->k->out_data[0] + plane * o->count[0] * o->count[1];         \
-    for (int64_t i = 0; i < o->count[0]; i++)                                                      \
-      for (int64_t j = 0; j < o->count[1]; j++) {                                                  \
-        int64_t place;                                                                             \
-        (void)largest_##id(o, &x, i, j, &place);                                                   \
-        th__put_##id(out++, place < 0 ? 0 : at_##id(&u, place / o->size[1], place % o->size[1]));  \
+    T most[PIECE];                                                                                 \
+    int32_t place[PIECE];                                                                          \
+    FOR_WINDOWS(i, j, n) {                                                                         \
+      windows_##id(o, &x, i, j, n, most, place);                                                   \
+      for (int64_t k = 0; k < n; k++) {                                                            \
+        int64_t at = place[k] + (j + k) * o->p->stride[1];                                         \
+        T value = place[k] == NOWHERE ? 0 : at_##id(&u, at / o->size[1], at % o->size[1]);         \
+        th__put_##id(out++, value);                                                                \
       }                                                                                            \
+    }                                                                                              \
   }                                                                                                \
   static void max_slope_plane_##id(const pool *o, int64_t plane, void *to) {                       \
     view_##id x = view_of_##id(o, 0, plane), g = view_of_##id(o, 1, plane);                        \
-    T *sums = to;                                                                                  \
+    T *sums = to, most[PIECE];                                                                     \
+    int32_t place[PIECE];                                                                          \
     memset(sums, 0, (size_t)(o->size[0] * o->size[1]) * sizeof(T));                                \
-    for (int64_t i = 0; i < o->count[0]; i++)                                                      \
-      for (int64_t j = 0; j < o->count[1]; j++) {                                                  \
-        int64_t place;                                                                             \
-        (void)largest_##id(o, &x, i, j, &place);                                                   \
-        if (place >= 0) sums[place] += at_##id(&g, i, j);                                          \
-      }                                                                                            \
+    FOR_WINDOWS(i, j, n) {                                                                         \
+      windows_##id(o, &x, i, j, n, most, place);                                                   \
+      for (int64_t k = 0; k < n; k++)                                                              \
+        if (place[k] != NOWHERE)                                                                   \
+          sums[place[k] + (j + k) * o->p->stride[1]] += at_##id(&g, i, j + k);                     \
+    }                                                                                              \
   }                                                                                                \
   static void avg_plane_##id(const pool *o, int64_t plane) {                                       \
     view_##id x = view_of_##id(o, 0, plane);                                                       \
@@ -218,10 +261,78 @@ static inline int64_t divisor(const pool *o, int64_t rows, int64_t columns) {
   return o->p->count_padding ? o->p->kernel[0] * o->p->kernel[1] : rows * columns;
 }
 
+#define LARGER(id, step)                                                                           \
+  for (int64_t j = 0; j < n; j++) {                                                                \
+    th__c_##id v = th__get_##id(from + j * (step) * (int64_t)sizeof(th__s_##id)), m = most[j];     \
+    most[j] = (v > m) | (v != v) ? v : m;                                                          \
+  }
+/* The first of equal ones, and the first NaN. */
+#define LARGEST(id, step)                                                                          \
+  for (int64_t j = 0; j < n; j++) {                                                                \
+    th__c_##id v = th__get_##id(from + j * (step) * (int64_t)sizeof(th__s_##id)), m = most[j];     \
+    int larger = (v > m) | ((v != v) & (m == m)) | (place[j] == NOWHERE);                          \
+    most[j] = larger ? v : m;                                                                      \
+    place[j] = larger ? here : place[j];                                                           \
+  }
+#define LARGER_f32(step)   LARGER(f32, step)
+#define LARGER_f64(step)   LARGER(f64, step)
+#define LARGER_f16(step)   LARGER(f16, step)
+#define LARGER_bf16(step)  LARGER(bf16, step)
+#define LARGEST_f32(step)  LARGEST(f32, step)
+#define LARGEST_f64(step)  LARGEST(f64, step)
+#define LARGEST_f16(step)  LARGEST(f16, step)
+#define LARGEST_bf16(step) LARGEST(bf16, step)
+
+/* Windows of a plane, in pieces of a row. */
+#define FOR_WINDOWS(i, j, n)                                                                       \
+  for (int64_t i = 0; i < o->count[0]; i++)                                                        \
+    for (int64_t j = 0, n; j < o->count[1] && (n = piece_from(o, j)) > 0; j += n)
+static inline int64_t piece_from(const pool *o, int64_t j) {
+  return o->count[1] - j < PIECE ? o->count[1] - j : PIECE;
+}
+
 POOL(f32, float)
 POOL(f64, double)
 POOL(f16, float)
 POOL(bf16, float)
+
+/* --- windows of 2 x 2 that do not overlap --- */
+
+static bool in_pairs(const pool *o) {
+  const th__window_params *p = o->p;
+  bool pairs = !th__dtype_in(o->dtype, TH_HALVES) && o->count[1] >= TH__POOL_PAIRS;
+  for (int d = 0; d < 2; d++)
+    pairs = pairs && p->kernel[d] == 2 && p->stride[d] == 2 && p->padding[d] == 0 &&
+            p->dilation[d] == 1;
+  for (int i = 0; i < o->k->n_in; i++) pairs = pairs && o->k->in[i].strides[3] == 1;
+  return pairs;
+}
+
+static void pair_planes(int64_t first, int64_t last, void *arg) {
+  const pool *o = arg;
+  int64_t n = o->count[0] * o->count[1], row, step;
+  for (int64_t plane = first; plane < last; plane++) {
+    const void *x = plane_of(o, 0, plane, &row, &step);
+    if (o->dtype == TH_F64)
+      th__pool_max_f64(x, row, o->count[0], o->count[1], (double *)o->k->out_data[0] + plane * n);
+    else
+      th__pool_max_f32(x, row, o->count[0], o->count[1], (float *)o->k->out_data[0] + plane * n);
+  }
+}
+
+static void pair_slope_planes(int64_t first, int64_t last, void *arg) {
+  const pool *o = arg;
+  int64_t h = o->size[0], w = o->size[1], row, g_row, step, item = (int64_t)th_dtype_size(o->dtype);
+  for (int64_t plane = first; plane < last; plane++) {
+    const void *x = plane_of(o, 0, plane, &row, &step), *g = plane_of(o, 1, plane, &g_row, &step);
+    char *out = (char *)o->k->out_data[0] + plane * h * w * item;
+    if (h % 2 != 0 || w % 2 != 0) memset(out, 0, (size_t)(h * w * item));
+    if (o->dtype == TH_F64)
+      th__pool_slope_f64(x, row, g, g_row, o->count[0], o->count[1], (double *)(void *)out, w);
+    else
+      th__pool_slope_f32(x, row, g, g_row, o->count[0], o->count[1], (float *)(void *)out, w);
+  }
+}
 
 /* --- loops over planes --- */
 
@@ -269,11 +380,11 @@ static th_status all_planes(const th_kernel_args *k, pool *o,
 
 static th_status max_cpu(const th_kernel_args *k) {
   pool o = make_pool(k, &k->in[0].shape[2], &k->out[0].shape[2]);
-  return all_planes(k, &o, max_planes);
+  return all_planes(k, &o, in_pairs(&o) ? pair_planes : max_planes);
 }
 static th_status max_slope_cpu(const th_kernel_args *k) {
   pool o = make_pool(k, &k->in[0].shape[2], &k->in[1].shape[2]);
-  return all_planes(k, &o, max_slope_planes);
+  return all_planes(k, &o, in_pairs(&o) ? pair_slope_planes : max_slope_planes);
 }
 static th_status max_take_cpu(const th_kernel_args *k) {
   pool o = make_pool(k, &k->in[0].shape[2], &k->out[0].shape[2]);

@@ -15,11 +15,12 @@ enum {
   TURNED_BYTES = 65536 /* at most so many of them */
 };
 
-/* e^x for x <= 0, at most 0.71 ulp off: Cody-Waite reduction, degree 7 with what rounding loses carried along, scaled in two
+#define EXP_LEAST -105.0f /* e^-105 rounds to 0 */
+
+/* e^x for EXP_LEAST <= x <= 0 or NaN, at most 0.71 ulp off: Cody-Waite reduction, degree 7 with what rounding loses carried along, scaled in two
  * steps to reach denormals. No fused operations, so that every vector width gives the same bits. */
 static inline float exp_f32(float x) {
   const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-  x = x < -105.0f ? -105.0f : x;   /* e^-105 rounds to 0; NaN stays */
   float t = x * 1.44269504f + magic;
   float n = t - magic;
   float far = x - n * 0.693359375f, near = n * -2.12194440e-4f;
@@ -43,8 +44,13 @@ static inline float exp_f32(float x) {
   return y * scale1 * scale2;
 }
 
+/* In two loops: gcc makes a branch of the limit when the rest follows it, and then no vectors. NaN stays. */
 TH__WIDE static void exp_shifted_f32(const float *x, float shift, int64_t n, float *y) {
-  for (int64_t i = 0; i < n; i++) y[i] = exp_f32(x[i] - shift);
+  for (int64_t i = 0; i < n; i++) {
+    float d = x[i] - shift;
+    y[i] = d < EXP_LEAST ? EXP_LEAST : d;
+  }
+  for (int64_t i = 0; i < n; i++) y[i] = exp_f32(y[i]);
 }
 
 static void exp_shifted_f64(const double *x, double shift, int64_t n, double *y) {

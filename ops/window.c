@@ -87,6 +87,14 @@ static pick pick_elements(const th__packing *k, int64_t phase) {
   return p;
 }
 
+/* Rows are short: most are copied here, without asking for more. */
+void th__packing_row(th_dtype t, const char *from, int64_t stride, int64_t n, void *to) {
+  if (t == TH_F32 && stride == 1)
+    for (int64_t i = 0; i < n; i++) ((float *)to)[i] = ((const float *)(const void *)from)[i];
+  else
+    th__gather(t, from, stride, n, to);
+}
+
 /* n elements to every spread-th place. */
 static void spread_run(const th__packing *k, th_dtype t, const char *from, int64_t stride,
                        int64_t n, char *to) {
@@ -112,7 +120,7 @@ void th__packing_fill(const th__packing *k, th_dtype t, const char *from, const 
       if (!there) continue;
       const char *x = from + (y / k->spread[0] * strides[0] + p.first * strides[1]) * item;
       if (k->spread[1] == 1)
-        th__gather(t, x, p.step * strides[1], p.n, row + p.at * size);
+        th__packing_row(t, x, p.step * strides[1], p.n, row + p.at * size);
       else
         spread_run(k, t, x, strides[1], p.n, row + p.at * size);
     }

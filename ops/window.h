@@ -24,6 +24,8 @@ typedef struct th__packing {
   int64_t plane;       /* elements of a packed plane, all phases */
 } th__packing;
 
+/* n elements of a row into computing types. */
+void th__packing_row(th_dtype t, const char *from, int64_t stride, int64_t n, void *to);
 /* For `count` windows of this kernel. */
 void th__packing_make(th__packing *k, const int64_t count[2], const int64_t kernel[2],
                       const int64_t stride[2], const int64_t dilation[2]);

@@ -181,12 +181,12 @@ Test(nn, convolutions_refuse) {
 
 /* --- pooling --- */
 
-/* 2x2 windows in f32, and in rows that are no multiple of a vector. */
-Test(nn, max_pool2d_of_many_planes) {
-  static const int64_t sizes[][2] = {{28, 28}, {5, 7}, {2, 70}, {3, 33}};
-  for (int i = 0; i < 4; i++) {
+/* 2x2 windows, also in rows that are no multiple of a vector. */
+static void pool_many_planes(th_dtype t) {
+  static const int64_t sizes[][2] = {{28, 28}, {5, 7}, {2, 70}, {3, 33}, {16, 16}, {7, 21}};
+  for (int i = 0; i < 6; i++) {
     int64_t h = sizes[i][0], w = sizes[i][1], oh = h / 2, ow = w / 2;
-    th_array *x = random_array(TH_SHAPE(3, 5, h, w), TH_F32);
+    th_array *x = random_array(TH_SHAPE(3, 5, h, w), t);
     double *xs = read_all(x), *wanted = calloc((size_t)(15 * oh * ow), sizeof *wanted);
     double *slope = calloc((size_t)(15 * h * w), sizeof *slope);
     for (int64_t j = 0; j < 15 * oh * ow; j++) {
@@ -205,6 +205,33 @@ Test(nn, max_pool2d_of_many_planes) {
     free(xs), free(wanted), free(slope);
     th_release(x), th_release(y), th_release(ones);
   }
+}
+
+Test(nn, max_pool2d_of_many_planes) {
+  pool_many_planes(TH_F32);
+  pool_many_planes(TH_F64);
+}
+
+/* The same in a row of windows long enough for vectors. */
+Test(nn, max_pool2d_of_nan_in_long_rows) {
+  double values[64], slope[64] = {0}, g[16];
+  for (int i = 0; i < 64; i++) values[i] = i % 5 == 0 ? 3 : i % 7 == 0 ? (double)NAN : i % 3;
+  th_array *x = th_from_host(values, TH_SHAPE(1, 1, 2, 32), TH_F64, th_cpu(0));
+  th_require_grad(x);
+  for (int j = 0; j < 16; j++) {
+    int best = 2 * j;
+    g[j] = j + 1;
+    for (int k = 1; k < 4; k++) {
+      int at = 2 * j + k / 2 * 32 + k % 2;
+      if (values[at] > values[best] || (isnan(values[at]) && !isnan(values[best]))) best = at;
+    }
+    slope[best] = g[j];
+  }
+  th_array *y = th_max_pool2d(x, &(th_pool_config){.kernel = {2, 2}});
+  th_array *u = th_from_host(g, TH_SHAPE(1, 1, 1, 16), TH_F64, th_cpu(0));
+  cr_assert(eq(int, th_backward_from(y, u, 0), TH_OK));
+  expect_close(th_grad(x), slope, 0, "the first NaN of each window");
+  th_release(x), th_release(y), th_release(u);
 }
 
 Test(nn, max_pool2d_of_nan_ties_and_padding) {
