@@ -1,9 +1,10 @@
 /* Owns softmax, log_softmax, and cross_entropy with its gradient. Every line is shifted by its maximum first, so no
- * finite input overflows. f32 and halves compute in f32 with an own exponential, f64 with the C library's. */
+ * finite input overflows. f32 and halves compute in f32 with the exponential of exp_kernel.h, f64 with the C library's. */
 #include <math.h>
 #include <string.h>
 
 #include "engine/base/error.h"
+#include "ops/exp_kernel.h"
 #include "ops/fold.h"
 #include "ops/loss.h"
 #include "ops/op.h"
@@ -15,42 +16,8 @@ enum {
   TURNED_BYTES = 65536 /* at most so many of them */
 };
 
-#define EXP_LEAST -105.0f /* e^-105 rounds to 0 */
-
-/* e^x for EXP_LEAST <= x <= 0 or NaN, at most 0.71 ulp off: Cody-Waite reduction, degree 7 with what rounding loses carried along, scaled in two
- * steps to reach denormals. No fused operations, so that every vector width gives the same bits. */
-static inline float exp_f32(float x) {
-  const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-  float t = x * 1.44269504f + magic;
-  float n = t - magic;
-  float far = x - n * 0.693359375f, near = n * -2.12194440e-4f;
-  float r = far - near, lost = (far - r) - near;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  float high = 1.0f + r, low = r - (high - 1.0f);
-  float y = high + (low + ((r * r) * p + lost));
-  uint32_t bits, magic_bits;
-  memcpy(&bits, &t, sizeof bits);
-  memcpy(&magic_bits, &magic, sizeof magic_bits);
-  int32_t exponent = (int32_t)(bits - magic_bits), half = exponent / 2;
-  uint32_t first = (uint32_t)(half + 127) << 23, second = (uint32_t)(exponent - half + 127) << 23;
-  float scale1, scale2;
-  memcpy(&scale1, &first, sizeof scale1);
-  memcpy(&scale2, &second, sizeof scale2);
-  return y * scale1 * scale2;
-}
-
-/* In two loops: gcc makes a branch of the limit when the rest follows it, and then no vectors. NaN stays. */
-TH__WIDE static void exp_shifted_f32(const float *x, float shift, int64_t n, float *y) {
-  for (int64_t i = 0; i < n; i++) {
-    float d = x[i] - shift;
-    y[i] = d < EXP_LEAST ? EXP_LEAST : d;
-  }
-  for (int64_t i = 0; i < n; i++) y[i] = exp_f32(y[i]);
+static void exp_shifted_f32(const float *x, float shift, int64_t n, float *y) {
+  th__exp_shifted_f32(x, shift, n, y);
 }
 
 static void exp_shifted_f64(const double *x, double shift, int64_t n, double *y) {
@@ -70,9 +37,21 @@ static const void *piece_of(const line *l, int64_t first, int64_t *n, void *buff
   return th__gathered(l->dtype, from, l->step, *n, buffer);
 }
 
+/* Where a piece of a line may be made in place, else the buffer. */
+static void *place_of(const line *l, char *out, int64_t out_step, int64_t first, void *buffer) {
+  bool straight = out_step == 1 && !th__dtype_in(l->dtype, TH_HALVES);
+  return straight ? out + first * (int64_t)th_dtype_size(l->dtype) : buffer;
+}
+
 /* For each computing type: the maximum and sum of exponentials of a line; its softmax (or logarithm, or cross-entropy slope)
  * written out. `last` keeps the exponentials of a line that is one piece long. */
 #define LINES(id, T, type, log_fn)                                                                 \
+  TH__WIDE static void scale_##id(const T *e, T factor, int64_t n, T *out) {                       \
+    for (int64_t j = 0; j < n; j++) out[j] = e[j] * factor;                                        \
+  }                                                                                                \
+  TH__WIDE static void shift_##id(const T *x, T max, T log_sum, int64_t n, T *out) {               \
+    for (int64_t j = 0; j < n; j++) out[j] = (x[j] - max) - log_sum;                               \
+  }                                                                                                \
   static void sums_##id(const line *l, T *max, T *sum, T *last) {                                  \
     const th__fold *larger = th__fold_of(TH__FOLD_MAX, type);                                      \
     const th__fold *plus = th__fold_of(TH__FOLD_SUM, type);                                        \
@@ -101,10 +80,11 @@ static const void *piece_of(const line *l, int64_t first, int64_t *n, void *buff
     for (int64_t i = 0; i < l->n; i += PIECE) {                                                    \
       const T *x = piece_of(l, i, &n, buffer);                                                     \
       if (l->n > PIECE) exp_shifted_##id(x, max, n, e);                                            \
-      for (int64_t j = 0; j < n; j++) buffer[j] = e[j] / sum;                                      \
-      if (label >= i && label < i + n) buffer[label - i] -= 1;                                     \
-      for (int64_t j = 0; j < n && factor != 1; j++) buffer[j] *= factor;                          \
-      th__scatter(l->dtype, out + i * out_step * item, out_step, n, buffer);                       \
+      T *to = place_of(l, out, out_step, i, buffer);                                               \
+      scale_##id(e, 1 / sum, n, to);                                                               \
+      if (label >= i && label < i + n) to[label - i] -= 1;                                         \
+      if (factor != 1) scale_##id(to, factor, n, to);                                              \
+      if (to == buffer) th__scatter(l->dtype, out + i * out_step * item, out_step, n, buffer);     \
     }                                                                                              \
   }                                                                                                \
   static void log_softmax_##id(const line *l, char *out, int64_t out_step) {                       \
@@ -114,8 +94,9 @@ static const void *piece_of(const line *l, int64_t first, int64_t *n, void *buff
     T log_sum = log_fn(sum);                                                                       \
     for (int64_t i = 0; i < l->n; i += PIECE) {                                                    \
       const T *x = piece_of(l, i, &n, buffer);                                                     \
-      for (int64_t j = 0; j < n; j++) buffer[j] = (x[j] - max) - log_sum;                          \
-      th__scatter(l->dtype, out + i * out_step * item, out_step, n, buffer);                       \
+      T *to = place_of(l, out, out_step, i, buffer);                                               \
+      shift_##id(x, max, log_sum, n, to);                                                          \
+      if (to == buffer) th__scatter(l->dtype, out + i * out_step * item, out_step, n, buffer);     \
     }                                                                                              \
   }                                                                                                \
   static double loss_##id(const line *l, int64_t label) {                                          \
