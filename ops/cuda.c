@@ -8,8 +8,8 @@
   X(binary)                                                                                        \
   X(compare)                                                                                       \
   X(copying)                                                                                       \
-  X(reducing) X(softmaxes) X(indexing) X(drawing) X(updating) X(products) X(sampling) X(windows)   \
-      X(norms)
+  X(reducing)                                                                                      \
+  X(softmaxes) X(indexing) X(drawing) X(updating) X(products) X(sampling) X(windows) X(norms)
 #define TABLE(family) extern const th__cuda_entry th__cuda_##family[]; /* ends with a NULL name */
 TH__CUDA_TABLES(TABLE)
 #undef TABLE

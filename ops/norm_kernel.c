@@ -5,11 +5,12 @@
 
 #include "ops/runs.h"
 
-enum { LANES = 16 };
+/* Two sums at once need so many lanes that compilers keep a loop over them, and make vectors of it. */
+enum { LANES = 16, MANY = 64 };
 
 /* The lanes of an array of sums, joined in pairs. */
-#define JOIN(T, lanes)                                                                             \
-  for (int width = LANES / 2; width > 0; width /= 2)                                               \
+#define JOIN(T, lanes, number)                                                                     \
+  for (int width = number / 2; width > 0; width /= 2)                                              \
     for (int j = 0; j < width; j++) lanes[j] += lanes[j + width];
 
 #define KERNELS(id, T)                                                                             \
@@ -19,7 +20,7 @@ enum { LANES = 16 };
     for (; i + LANES <= n; i += LANES)                                                             \
       for (int j = 0; j < LANES; j++) lanes[j] += x[i + j];                                        \
     for (int j = 0; i + j < n; j++) lanes[j] += x[i + j];                                          \
-    JOIN(T, lanes)                                                                                 \
+    JOIN(T, lanes, LANES)                                                                          \
     return lanes[0];                                                                               \
   }                                                                                                \
   TH__WIDE T th__norm_squares_##id(const T *x, int64_t n, T shift) {                               \
@@ -31,7 +32,7 @@ enum { LANES = 16 };
         lanes[j] += d * d;                                                                         \
       }                                                                                            \
     for (int j = 0; i + j < n; j++) lanes[j] += (x[i + j] - shift) * (x[i + j] - shift);           \
-    JOIN(T, lanes)                                                                                 \
+    JOIN(T, lanes, LANES)                                                                          \
     return lanes[0];                                                                               \
   }                                                                                                \
   TH__WIDE void th__norm_apply_##id(const T *x, int64_t n, T shift, T factor, const T *w,          \
@@ -47,26 +48,28 @@ enum { LANES = 16 };
   }                                                                                                \
   TH__WIDE void th__norm_dots_##id(const T *x, const T *g, const T *w, int64_t n, T shift,         \
                                    T factor, T *sum, T *dot) {                                     \
-    T sums[LANES] = {0}, dots[LANES] = {0};                                                        \
+    T sums[MANY] = {0}, dots[MANY] = {0};                                                          \
     int64_t i = 0;                                                                                 \
-    for (; i + LANES <= n && w != NULL; i += LANES)                                                \
-      for (int j = 0; j < LANES; j++) {                                                            \
-        T h = g[i + j] * w[i + j];                                                                 \
-        sums[j] += h;                                                                              \
-        dots[j] += h * ((x[i + j] - shift) * factor);                                              \
-      }                                                                                            \
-    for (; i + LANES <= n && w == NULL; i += LANES)                                                \
-      for (int j = 0; j < LANES; j++) {                                                            \
-        sums[j] += g[i + j];                                                                       \
-        dots[j] += g[i + j] * ((x[i + j] - shift) * factor);                                       \
-      }                                                                                            \
+    if (w != NULL)                                                                                 \
+      for (; i + MANY <= n; i += MANY)                                                             \
+        for (int j = 0; j < MANY; j++) {                                                           \
+          T h = g[i + j] * w[i + j];                                                               \
+          sums[j] += h;                                                                            \
+          dots[j] += h * ((x[i + j] - shift) * factor);                                            \
+        }                                                                                          \
+    else                                                                                           \
+      for (; i + MANY <= n; i += MANY)                                                             \
+        for (int j = 0; j < MANY; j++) {                                                           \
+          sums[j] += g[i + j];                                                                     \
+          dots[j] += g[i + j] * ((x[i + j] - shift) * factor);                                     \
+        }                                                                                          \
     for (int j = 0; i + j < n; j++) {                                                              \
       T h = w != NULL ? g[i + j] * w[i + j] : g[i + j];                                            \
       sums[j] += h;                                                                                \
       dots[j] += h * ((x[i + j] - shift) * factor);                                                \
     }                                                                                              \
-    JOIN(T, sums)                                                                                  \
-    JOIN(T, dots)                                                                                  \
+    JOIN(T, sums, MANY)                                                                            \
+    JOIN(T, dots, MANY)                                                                            \
     *sum = sums[0];                                                                                \
     *dot = dots[0];                                                                                \
   }                                                                                                \

@@ -1,4 +1,5 @@
-/* The inner loops of norms: parts of lines in the computing type. Sums go in 16 lanes, so their order is fixed by the length. */
+/* The inner loops of norms: parts of lines in the computing type. Sums go in lanes, so their order is fixed by the
+ * length. */
 #ifndef THRUM_OPS_NORM_KERNEL_H
 #define THRUM_OPS_NORM_KERNEL_H
 

@@ -10,6 +10,7 @@
 #include <thrum/engine.h>
 #include <thrum/array.h>
 #include <thrum/async.h>
+#include <thrum/nn.h>
 #include <thrum/ops.h>
 #include <thrum/autograd.h>
 #include <thrum/data.h>
