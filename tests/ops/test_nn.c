@@ -421,6 +421,49 @@ Test(nn, attention_is_its_formula) {
   th_release(all), th_release(a), th_release(b);
 }
 
+/* --- workers --- */
+
+/* Several outputs of large calls with their gradients, one after the other. */
+static size_t everything(char *to, size_t most) {
+  th_generator *r = th_generator_new(9);
+  th_scope scope = th_scope_begin();
+  th_array *x = th_normal(r, TH_SHAPE(33, 8, 20, 20), 0, 1, TH_F32, th_cpu(0));
+  th_array *k = th_normal(r, TH_SHAPE(16, 8, 3, 3), 0, 1, TH_F32, th_cpu(0));
+  th_array *w = th_normal(r, TH_SHAPE(16), 0, 1, TH_F32, th_cpu(0));
+  th_array *leaves[] = {x, k, w};
+  for (int i = 0; i < 3; i++) th_require_grad(leaves[i]);
+  th_array *y = th_conv2d(x, k, w, &(th_conv_config){.padding = {1, 1}});
+  th_array *n = th_batch_norm(y, NULL, NULL, w, w, true, 0.1, 1e-5);
+  th_array *p = th_max_pool2d(n, &(th_pool_config){.kernel = {3, 3}, .stride = {2, 2}});
+  th_array *l = th_layer_norm(th_dropout(r, p, 0.1, true), 3, NULL, NULL, 1e-5);
+  th_array *a = th_avg_pool2d(l, &(th_pool_config){.kernel = {2, 2}});
+  cr_assert(eq(int, th_backward(th_sum(th_square(a), NULL, 0, false), 0), TH_OK));
+  th_array *results[] = {y, n, p, l, a, th_grad(x), th_grad(k), th_grad(w)};
+  size_t used = 0;
+  for (int i = 0; i < 8; i++) {
+    size_t bytes = (size_t)th_array_size(results[i]) * 4;
+    cr_assert(used + bytes <= most);
+    cr_assert(eq(int, th_read(results[i], to + used, bytes), TH_OK), "%s", th_last_error());
+    used += bytes;
+  }
+  th_scope_end(scope);
+  th_generator_release(r);
+  return used;
+}
+
+Test(nn, bits_do_not_depend_on_the_number_of_workers) {
+  const size_t most = 16 << 20;
+  char *first = malloc(most), *now = malloc(most);
+  size_t used = 0;
+  for (int workers = 1; workers <= 3; workers++) {
+    stop_engine();
+    start_engine(workers);
+    used = everything(workers == 1 ? first : now, most);
+    cr_assert(workers == 1 || memcmp(first, now, used) == 0, "%d workers", workers);
+  }
+  free(first), free(now);
+}
+
 /* --- meta --- */
 
 Test(nn, shapes_without_data) {
