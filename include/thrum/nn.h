@@ -111,9 +111,10 @@ TH_API th_status th_sgd_step(th_array *const *params, th_array *const *gradients
                              double weight_decay, bool nesterov);
 /** Settings of th_adam_step(); what is 0 gets its default. */
 typedef struct th_adam_config {
-  double lr;           /**< 0: 0.001. */
-  double beta1, beta2; /**< 0: 0.9 and 0.999. */
-  double eps;          /**< 0: 1e-8. */
+  double lr;    /**< 0: 0.001. */
+  double beta1; /**< 0: 0.9. */
+  double beta2; /**< 0: 0.999. */
+  double eps;   /**< 0: 1e-8. */
   double
       weight_decay; /**< Added to the gradient, or with decoupled (AdamW) p *= 1 - lr * weight_decay first. */
   bool decoupled; /**< AdamW (Loshchilov and Hutter 2019). */
