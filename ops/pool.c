@@ -264,7 +264,7 @@ static inline int64_t divisor(const pool *o, int64_t rows, int64_t columns) {
 #define LARGER(id, step)                                                                           \
   for (int64_t j = 0; j < n; j++) {                                                                \
     th__c_##id v = th__get_##id(from + j * (step) * (int64_t)sizeof(th__s_##id)), m = most[j];     \
-    most[j] = (v > m) | (v != v) ? v : m;                                                          \
+    most[j] = ((v > m) | (v != v)) ? v : m;                                                        \
   }
 /* The first of equal ones, and the first NaN. */
 #define LARGEST(id, step)                                                                          \
