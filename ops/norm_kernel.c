@@ -14,7 +14,7 @@ enum { LANES = 16, MANY = 64 };
     for (int j = 0; j < width; j++) lanes[j] += lanes[j + width];
 
 #define KERNELS(id, T)                                                                             \
-  TH__WIDE T th__norm_sum_##id(const T *x, int64_t n) {                                            \
+  TH__WIDE static T sum_##id(const T *x, int64_t n) {                                              \
     T lanes[LANES] = {0};                                                                          \
     int64_t i = 0;                                                                                 \
     for (; i + LANES <= n; i += LANES)                                                             \
@@ -23,7 +23,7 @@ enum { LANES = 16, MANY = 64 };
     JOIN(T, lanes, LANES)                                                                          \
     return lanes[0];                                                                               \
   }                                                                                                \
-  TH__WIDE T th__norm_squares_##id(const T *x, int64_t n, T shift) {                               \
+  TH__WIDE static T squares_##id(const T *x, int64_t n, T shift) {                                 \
     T lanes[LANES] = {0};                                                                          \
     int64_t i = 0;                                                                                 \
     for (; i + LANES <= n; i += LANES)                                                             \
@@ -35,8 +35,8 @@ enum { LANES = 16, MANY = 64 };
     JOIN(T, lanes, LANES)                                                                          \
     return lanes[0];                                                                               \
   }                                                                                                \
-  TH__WIDE void th__norm_apply_##id(const T *x, int64_t n, T shift, T factor, const T *w,          \
-                                    const T *b, T *restrict out) {                                 \
+  TH__WIDE static void apply_##id(const T *x, int64_t n, T shift, T factor, const T *w,            \
+                                  const T *b, T *restrict out) {                                   \
     if (w != NULL && b != NULL)                                                                    \
       for (int64_t i = 0; i < n; i++) out[i] = (x[i] - shift) * factor * w[i] + b[i];              \
     else if (w != NULL)                                                                            \
@@ -46,8 +46,8 @@ enum { LANES = 16, MANY = 64 };
     else                                                                                           \
       for (int64_t i = 0; i < n; i++) out[i] = (x[i] - shift) * factor;                            \
   }                                                                                                \
-  TH__WIDE void th__norm_dots_##id(const T *x, const T *g, const T *w, int64_t n, T shift,         \
-                                   T factor, T *sum, T *dot) {                                     \
+  TH__WIDE static void dots_##id(const T *x, const T *g, const T *w, int64_t n, T shift, T factor, \
+                                 T *sum, T *dot) {                                                 \
     T sums[MANY] = {0}, dots[MANY] = {0};                                                          \
     int64_t i = 0;                                                                                 \
     if (w != NULL)                                                                                 \
@@ -73,8 +73,8 @@ enum { LANES = 16, MANY = 64 };
     *sum = sums[0];                                                                                \
     *dot = dots[0];                                                                                \
   }                                                                                                \
-  TH__WIDE void th__norm_slope_##id(const T *x, const T *g, const T *w, int64_t n, T shift,        \
-                                    T factor, T mean, T dot, T *restrict out) {                    \
+  TH__WIDE static void slope_##id(const T *x, const T *g, const T *w, int64_t n, T shift,          \
+                                  T factor, T mean, T dot, T *restrict out) {                      \
     if (w != NULL)                                                                                 \
       for (int64_t i = 0; i < n; i++)                                                              \
         out[i] = factor * ((g[i] * w[i] - mean) - (x[i] - shift) * factor * dot);                  \
@@ -83,5 +83,24 @@ enum { LANES = 16, MANY = 64 };
         out[i] = factor * ((g[i] - mean) - (x[i] - shift) * factor * dot);                         \
   }
 
+/* The bodies that are chosen from are static, because what chooses among global ones would be exported. */
+#define PUBLIC(id, T)                                                                              \
+  T th__norm_sum_##id(const T *x, int64_t n) { return sum_##id(x, n); }                            \
+  T th__norm_squares_##id(const T *x, int64_t n, T shift) { return squares_##id(x, n, shift); }    \
+  void th__norm_apply_##id(const T *x, int64_t n, T shift, T factor, const T *w, const T *b,       \
+                           T *out) {                                                               \
+    apply_##id(x, n, shift, factor, w, b, out);                                                    \
+  }                                                                                                \
+  void th__norm_dots_##id(const T *x, const T *g, const T *w, int64_t n, T shift, T factor,        \
+                          T *sum, T *dot) {                                                        \
+    dots_##id(x, g, w, n, shift, factor, sum, dot);                                                \
+  }                                                                                                \
+  void th__norm_slope_##id(const T *x, const T *g, const T *w, int64_t n, T shift, T factor,       \
+                           T mean, T dot, T *out) {                                                \
+    slope_##id(x, g, w, n, shift, factor, mean, dot, out);                                         \
+  }
+
 KERNELS(f32, float)
 KERNELS(f64, double)
+PUBLIC(f32, float)
+PUBLIC(f64, double)
