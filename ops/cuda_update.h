@@ -1,4 +1,4 @@
-/* What the launcher of sgd_step tells its kernel; C and CUDA C++. */
+/* What the launchers of updates tell their kernels; C and CUDA C++. */
 #ifndef THRUM_OPS_CUDA_UPDATE_H
 #define THRUM_OPS_CUDA_UPDATE_H
 
@@ -8,11 +8,9 @@
 
 /* One parameter; a table of them lies in device memory. */
 typedef struct th__cuda_update {
-  void *p;
-  const void *g;
-  void *v;             /* or NULL */
-  int64_t first_block; /* blocks of the parameters before it */
-  th__cuda_walk walk;  /* of p, g, v */
+  void *data[TH__WALK_OPERANDS]; /* parameter, gradient, states; NULL where there are none */
+  int64_t first_block;           /* blocks of the parameters before it */
+  th__cuda_walk walk;
 } th__cuda_update;
 
 #endif

@@ -7,6 +7,7 @@
 #include "engine/base/atomic.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "ops/generator.h"
 #include "ops/op.h"
 #include "ops/random.h"
 #include "ops/runs.h"
@@ -42,6 +43,15 @@ void th_seed(uint64_t seed) {
   default_generator.seed = seed;
   default_generator.counter = 0;
   th__spin_unlock(&default_generator.lock);
+}
+
+void th__generator_take(th_generator *g, uint64_t blocks, uint64_t *seed, uint64_t *counter) {
+  if (g == NULL) g = &default_generator;
+  th__spin_lock(&g->lock);
+  *seed = g->seed;
+  *counter = g->counter;
+  g->counter += blocks;
+  th__spin_unlock(&g->lock);
 }
 
 /* --- operators --- */
@@ -196,12 +206,7 @@ static th_array *call_random(const th_op *op, th_generator *g, const int64_t *sh
   for (int i = 0; i < ndim; i++) p->shape[i] = shape[i];
   int64_t width = per_block(op == &op_permutation ? TH_F64 : p->dtype);
   uint64_t blocks = ((uint64_t)th__layout_size(&made) + (uint64_t)width - 1) / (uint64_t)width;
-  if (g == NULL) g = &default_generator;
-  th__spin_lock(&g->lock);
-  p->seed = g->seed;
-  p->counter = g->counter;
-  g->counter += blocks;
-  th__spin_unlock(&g->lock);
+  th__generator_take(g, blocks, &p->seed, &p->counter);
   th_array *out = NULL;
   return th__invoke_on(d, op, p, NULL, 0, &out, 1) == TH_OK ? out : NULL;
 }

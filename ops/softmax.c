@@ -1,11 +1,12 @@
-/* Owns softmax, log_softmax, cross_entropy with its gradient, and mse_loss. Every line is shifted by its maximum first, so no
- * finite input overflows. f32 and halves compute in f32 with an own exponential, f64 with the C library's. */
+/* Owns softmax, log_softmax, and cross_entropy with its gradient. Every line is shifted by its maximum first, so no
+ * finite input overflows. f32 and halves compute in f32 with the exponential of exp_kernel.h, f64 with the C library's. */
 #include <math.h>
 #include <string.h>
 
 #include "engine/base/error.h"
-#include "ops/exp_math.h"
+#include "ops/exp_kernel.h"
 #include "ops/fold.h"
+#include "ops/loss.h"
 #include "ops/op.h"
 #include "ops/params.h"
 
@@ -15,8 +16,8 @@ enum {
   TURNED_BYTES = 65536 /* at most so many of them */
 };
 
-TH__WIDE static void exp_shifted_f32(const float *x, float shift, int64_t n, float *y) {
-  for (int64_t i = 0; i < n; i++) y[i] = th__exp_f32(x[i] - shift);
+static void exp_shifted_f32(const float *x, float shift, int64_t n, float *y) {
+  th__exp_shifted_f32(x, shift, n, y);
 }
 
 static void exp_shifted_f64(const double *x, double shift, int64_t n, double *y) {
@@ -36,9 +37,21 @@ static const void *piece_of(const line *l, int64_t first, int64_t *n, void *buff
   return th__gathered(l->dtype, from, l->step, *n, buffer);
 }
 
+/* Where a piece of a line may be made in place, else the buffer. */
+static void *place_of(const line *l, char *out, int64_t out_step, int64_t first, void *buffer) {
+  bool straight = out_step == 1 && !th__dtype_in(l->dtype, TH_HALVES);
+  return straight ? out + first * (int64_t)th_dtype_size(l->dtype) : buffer;
+}
+
 /* For each computing type: the maximum and sum of exponentials of a line; its softmax (or logarithm, or cross-entropy slope)
  * written out. `last` keeps the exponentials of a line that is one piece long. */
 #define LINES(id, T, type, log_fn)                                                                 \
+  TH__WIDE static void scale_##id(const T *e, T factor, int64_t n, T *out) {                       \
+    for (int64_t j = 0; j < n; j++) out[j] = e[j] * factor;                                        \
+  }                                                                                                \
+  TH__WIDE static void shift_##id(const T *x, T max, T log_sum, int64_t n, T *out) {               \
+    for (int64_t j = 0; j < n; j++) out[j] = (x[j] - max) - log_sum;                               \
+  }                                                                                                \
   static void sums_##id(const line *l, T *max, T *sum, T *last) {                                  \
     const th__fold *larger = th__fold_of(TH__FOLD_MAX, type);                                      \
     const th__fold *plus = th__fold_of(TH__FOLD_SUM, type);                                        \
@@ -67,10 +80,11 @@ static const void *piece_of(const line *l, int64_t first, int64_t *n, void *buff
     for (int64_t i = 0; i < l->n; i += PIECE) {                                                    \
       const T *x = piece_of(l, i, &n, buffer);                                                     \
       if (l->n > PIECE) exp_shifted_##id(x, max, n, e);                                            \
-      for (int64_t j = 0; j < n; j++) buffer[j] = e[j] / sum;                                      \
-      if (label >= i && label < i + n) buffer[label - i] -= 1;                                     \
-      for (int64_t j = 0; j < n && factor != 1; j++) buffer[j] *= factor;                          \
-      th__scatter(l->dtype, out + i * out_step * item, out_step, n, buffer);                       \
+      T *to = place_of(l, out, out_step, i, buffer);                                               \
+      scale_##id(e, 1 / sum, n, to);                                                               \
+      if (label >= i && label < i + n) to[label - i] -= 1;                                         \
+      if (factor != 1) scale_##id(to, factor, n, to);                                              \
+      if (to == buffer) th__scatter(l->dtype, out + i * out_step * item, out_step, n, buffer);     \
     }                                                                                              \
   }                                                                                                \
   static void log_softmax_##id(const line *l, char *out, int64_t out_step) {                       \
@@ -80,8 +94,9 @@ static const void *piece_of(const line *l, int64_t first, int64_t *n, void *buff
     T log_sum = log_fn(sum);                                                                       \
     for (int64_t i = 0; i < l->n; i += PIECE) {                                                    \
       const T *x = piece_of(l, i, &n, buffer);                                                     \
-      for (int64_t j = 0; j < n; j++) buffer[j] = (x[j] - max) - log_sum;                          \
-      th__scatter(l->dtype, out + i * out_step * item, out_step, n, buffer);                       \
+      T *to = place_of(l, out, out_step, i, buffer);                                               \
+      shift_##id(x, max, log_sum, n, to);                                                          \
+      if (to == buffer) th__scatter(l->dtype, out + i * out_step * item, out_step, n, buffer);     \
     }                                                                                              \
   }                                                                                                \
   static double loss_##id(const line *l, int64_t label) {                                          \
@@ -390,18 +405,9 @@ static const th_op op_cross_entropy = {
     .test = {-3, 3, 1e-4},
 };
 th_array *th_cross_entropy(const th_array *logits, const th_array *labels) {
+  if (logits != NULL && labels != NULL && th__dtype_in(labels->layout.dtype, TH_FLOATS))
+    return th__cross_entropy_soft(logits, labels);
   return TH_CALL(&op_cross_entropy, NULL, logits, labels);
-}
-
-/* --- mse_loss: composed --- */
-
-th_array *th_mse_loss(const th_array *a, const th_array *b) {
-  th_scope scope = th__scope_suspend();
-  th_array *difference = th_subtract(a, b), *square = th_square(difference);
-  th_array *loss = th_mean(square, NULL, 0, false);
-  th_release(difference);
-  th_release(square);
-  return th__scope_resume(scope, loss);
 }
 
 TH_FAMILY_TABLE(softmax);

@@ -15,6 +15,7 @@
 #include <thrum/array.h>
 #include <thrum/custom.h>
 #include <thrum/elementwise.h>
+#include <thrum/nn.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,39 +59,6 @@ TH_API th_array *th_concat(th_array *const *arrays, int n,
                            int axis); /**< Joins along an axis; promotes. */
 TH_API th_array *th_stack(th_array *const *arrays, int n,
                           int axis); /**< Joins along a new axis; promotes. */
-
-/* Networks. */
-TH_API th_array *th_softmax(const th_array *a, int axis); /**< e^(a - max) / sum, along axis. */
-TH_API th_array *th_log_softmax(const th_array *a,
-                                int axis); /**< a - max - log sum e^(a - max), along axis. */
-/** Mean over rows of -log softmax(logits)[label]: logits (n, classes) float, labels (n) integers. 0-d. A label out of range
- *  fails the task with TH_EINVAL. */
-TH_API th_array *th_cross_entropy(const th_array *logits, const th_array *labels);
-TH_API th_array *th_mse_loss(const th_array *a, const th_array *b); /**< Mean of (a - b)^2. 0-d. */
-
-/* Random: Philox4x32-10 (Salmon et al., SC 2011), key = seed, counter taken at submission: bits never depend on threads,
- * schedule or device. generator NULL = the process's default one. */
-typedef struct th_generator th_generator; /**< A stream of random numbers; thread-safe. */
-TH_API th_generator *th_generator_new(uint64_t seed); /**< +1 or NULL. */
-TH_API void th_generator_release(th_generator *g);    /**< NULL is fine. */
-TH_API void th_seed(uint64_t seed); /**< Restarts the default generator (its seed at start is 0). */
-TH_API th_array *th_random_bits(th_generator *g, const int64_t *shape, int ndim,
-                                th_device d); /**< u32, all bits random. */
-/** [low, high): floats with 24 (f64: 53) random bits. */
-TH_API th_array *th_uniform(th_generator *g, const int64_t *shape, int ndim, double low,
-                            double high, th_dtype t, th_device d);
-/** Box-Muller. */
-TH_API th_array *th_normal(th_generator *g, const int64_t *shape, int ndim, double mean, double sd,
-                           th_dtype t, th_device d);
-TH_API th_array *th_permutation(th_generator *g, int64_t n,
-                                th_device d); /**< i64: 0..n-1 in random order. */
-
-/* Updating. */
-/** p -= lr * (g + weight_decay * p) for n pairs, as one task. momentum != 0 needs n velocities (else NULL): v = momentum v +
- *  g', p -= lr v (nesterov: g' + momentum v). All on one device, floating, equal shapes. */
-TH_API th_status th_sgd_step(th_array *const *params, th_array *const *gradients,
-                             th_array *const *velocities, int n, double lr, double momentum,
-                             double weight_decay, bool nesterov);
 
 #ifdef __cplusplus
 }

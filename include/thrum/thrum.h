@@ -12,6 +12,7 @@
 #include <thrum/array.h>
 #include <thrum/async.h>
 #include <thrum/elementwise.h>
+#include <thrum/nn.h>
 #include <thrum/ops.h>
 #include <thrum/ops_arrays.h>
 #include <thrum/autograd.h>

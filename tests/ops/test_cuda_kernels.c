@@ -40,7 +40,7 @@ static th_array *operand(const op_case *c, const th_op *op, int i, th_dtype t, i
   const op_case_input *in = &c->in[i];
   double lo = c->lo < c->hi ? c->lo : op->test.lo, hi = c->lo < c->hi ? c->hi : op->test.hi;
   double values[MOST];
-  int64_t shape[3], size = 1;
+  int64_t shape[4], size = 1;
   th_dtype own = in->kind == 'x' ? t : in->kind == 'i' ? TH_I64 : TH_BOOL;
   if (!(lo < hi)) lo = -2, hi = 2;
   for (int d = 0; d < in->ndim; d++) {
@@ -65,7 +65,8 @@ static th_array *operand(const op_case *c, const th_op *op, int i, th_dtype t, i
 
 /* The array on a device, behind gaps and a negative step, or its first row repeated. */
 static th_array *laid_out(th_array *a, th_device d, int layout) {
-  static const char *const specs[] = {"...", "::-2", "::-2, 1::2", "::-2, ::2, 1::2"};
+  static const char *const specs[] = {"...", "::-2", "::-2, 1::2", "::-2, ::2, 1::2",
+                                      "::2, ::-2, ::2, 1::2"};
   int ndim = th_array_ndim(a);
   th_array *there = th_copy_to(a, d), *base, *view;
   if (ndim == 0 || layout == CONTIGUOUS || layout == EMPTY) return there;

@@ -62,7 +62,7 @@ static double draw(th_dtype t, double lo, double hi) {
 
 typedef struct operands {
   int n;
-  int64_t sizes[OP_CASE_INPUTS], shapes[OP_CASE_INPUTS][3];
+  int64_t sizes[OP_CASE_INPUTS], shapes[OP_CASE_INPUTS][4];
   double values[OP_CASE_INPUTS][MOST];
 } operands;
 
@@ -105,7 +105,8 @@ static th_array *behind_gaps(th_array *a) {
   int64_t shape[TH_MAX_DIMS];
   for (int d = 0; d < ndim; d++) shape[d] = 2 * th_array_shape(a)[d];
   th_array *large = th_ones(shape, ndim, th_array_dtype(a), th_cpu(0));
-  static const char *const specs[] = {"", "::-2", "::-2, 1::2", "::-2, ::2, 1::2"};
+  static const char *const specs[] = {"", "::-2", "::-2, 1::2", "::-2, ::2, 1::2",
+                                      "::2, ::-2, ::2, 1::2"};
   th_array *view = th_slice(large, specs[ndim]);
   cr_assert(eq(int, th_assign(view, a), TH_OK));
   th_release(large);

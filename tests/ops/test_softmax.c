@@ -176,14 +176,17 @@ Test(ops_softmax, refusals_show_shapes_and_types) {
   cr_assert(failed_with(TH_ESHAPE, "cross_entropy: logits (4, 3) and labels (5,)"));
   cr_assert(th_cross_entropy(cube, whole) == NULL);
   cr_assert(failed_with(TH_ESHAPE, "(4, 3, 2)"));
-  cr_assert(th_cross_entropy(x, x) == NULL);
+  th_array *truth = th_zeros(TH_SHAPE(4), TH_BOOL, th_cpu(0));
+  cr_assert(th_cross_entropy(x, truth) == NULL);
   cr_assert(failed_with(TH_EDTYPE, "cross_entropy"));
+  cr_assert(th_cross_entropy(x, cube) == NULL); /* floating labels: one for each logit */
+  cr_assert(failed_with(TH_ESHAPE, "cross_entropy"));
   cr_assert(th_softmax(whole, 0) == NULL);
   cr_assert(failed_with(TH_EDTYPE, "softmax"));
   cr_assert(th_log_softmax(x, 2) == NULL);
   cr_assert(failed_with(TH_ESHAPE, "log_softmax"));
-  th_array *all[] = {x, y, whole, cube};
-  for (int j = 0; j < 4; j++) th_release(all[j]);
+  th_array *all[] = {x, y, whole, cube, truth};
+  for (int j = 0; j < 5; j++) th_release(all[j]);
 }
 
 Test(ops_softmax, mse_loss_is_the_mean_square) {

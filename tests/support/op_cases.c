@@ -21,7 +21,8 @@ th_array *op_case_target(const th_array *a, bool strided) {
   int ndim = th_array_ndim(a);
   for (int d = 0; d < ndim; d++) shape[d] = 2 * th_array_shape(a)[d];
   th_array *large = th_zeros(shape, ndim, th_array_dtype(a), th_array_device(a));
-  static const char *const specs[] = {"...", "::-2", "::-2, 1::2", "::-2, ::2, 1::2"};
+  static const char *const specs[] = {"...", "::-2", "::-2, 1::2", "::-2, ::2, 1::2",
+                                      "::2, ::-2, ::2, 1::2"};
   th_array *view = th_slice(large, specs[ndim]);
   th_release(large);
   if (th_assign(view, a) != TH_OK) {
@@ -31,6 +32,7 @@ th_array *op_case_target(const th_array *a, bool strided) {
   return view;
 }
 
+/* target, or NULL (released) when the call failed. */
 th_array *op_case_checked(th_array *target, th_status status) {
   if (status == TH_OK) return target;
   th_release(target);
@@ -213,8 +215,10 @@ static bool ends_with(const char *text, const char *end) {
 const op_case *op_case_find(const th_op *op, op_case *generic) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     if (strcmp(cases[i].name, op->name) == 0) return &cases[i];
-  for (const op_case *c = op_cases_arrays; c->name; c++)
-    if (strcmp(c->name, op->name) == 0) return c;
+  const op_case *const lists[] = {op_cases_arrays, op_cases_nn};
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+    for (const op_case *c = lists[i]; c->name; c++)
+      if (strcmp(c->name, op->name) == 0) return c;
   bool scalar = ends_with(op->name, "_scalar") || ends_with(op->name, "_scalar_inplace");
   bool known = (op->flags & TH_OP_ELEMENTWISE) && op->dtypes && op->in.max == 0 &&
                op->in.min >= 1 && op->in.min <= 3 &&

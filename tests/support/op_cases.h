@@ -11,7 +11,7 @@ enum { OP_CASE_INPUTS = 4 };
 typedef struct op_case_input {
   char kind;
   int ndim;
-  int64_t shape[3];
+  int64_t shape[4];
   int limit;
 } op_case_input;
 
@@ -51,5 +51,12 @@ th_array *op_case_checked(th_array *target, th_status status);
 /* The case of an operator: from the table, or made into *generic for elementwise operators of arrays and, by their names,
  * a scalar. NULL when there is none. */
 const op_case *op_case_find(const th_op *op, op_case *generic);
+
+/* The table of operators for networks, ended by a NULL name. */
+extern const op_case op_cases_nn[];
+/* In-place operators change this: a copy of a, or a view into something larger. */
+th_array *op_case_target(const th_array *a, bool strided);
+/* target, or NULL (released) when the call failed. */
+th_array *op_case_checked(th_array *target, th_status status);
 
 #endif
