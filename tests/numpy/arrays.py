@@ -1,0 +1,1 @@
+"""Rows of functions on arrays beyond the first set."""

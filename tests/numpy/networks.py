@@ -1,0 +1,1 @@
+"""Rows of functions for networks, by their formulas."""
