@@ -49,7 +49,7 @@ unary("log10", np.log10, lo=0, hi=9, ulp=3)
 unary("rsqrt", lambda x: 1 / np.sqrt(x), lo=0, hi=9, ulp=2)
 unary("sigmoid", lambda x: 1 / (1 + np.exp(-x)), lo=-9, hi=9, ulp=3)
 unary("silu", lambda x: x / (1 + np.exp(-x)), lo=-9, hi=9, ulp=4, special=False)
-unary("gelu", lambda x: x * _erfc((-x / math.sqrt(2)).astype(np.float64)) / 2, FLOATS[:3], lo=-2, hi=4, ulp=6,
+unary("gelu", lambda x: x * _erfc((-x / math.sqrt(2)).astype(np.float64)) / 2, FLOATS[:3], lo=-2, hi=4, ulp=8,
       special=False)
 unary("softplus", lambda x: np.logaddexp(0, x), lo=-9, hi=9, ulp=3)
 unary("sin", np.sin, lo=-20, hi=20, ulp=2)
