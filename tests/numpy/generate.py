@@ -5,6 +5,7 @@ reason.
 """
 import argparse
 import sys
+import warnings
 import zlib
 
 import numpy as np
@@ -25,6 +26,7 @@ parser.add_argument("headers", nargs="+")
 options = parser.parse_args()
 
 np.seterr(all="ignore")
+warnings.simplefilter("ignore")
 functions = headers.read(options.headers)
 unknown = sorted(name for name in functions if name not in TABLE and name not in operators.REASONS)
 if unknown:

@@ -157,8 +157,13 @@ REASONS = {
     "uniform": "as random_bits",
     "normal": "as random_bits",
     "permutation": "as random_bits",
-    "sgd_step": "NumPy has no optimizers; tests/ops/test_update.c",
 }
+for name in "randint bernoulli categorical dropout".split():
+    REASONS[name] = "as random_bits"
+for name in "sgd_step adam_step adamw_step rmsprop_step".split():
+    REASONS[name] = "NumPy has no optimizers; tests/ops/test_update.c"
+for name in "sdpa conv1d conv2d max_pool2d avg_pool2d layer_norm rms_norm batch_norm".split():
+    REASONS[name] = "NumPy has no networks; by formula in tests/ops/test_nn.c"
 for name in ("retain release keep array_ndim array_shape array_strides array_size array_dtype array_device array_version "
              "array_is_contiguous array_shares array_var wait wait_many wait_for is_ready read write item print map_read "
              "map_write unmap save_npy load_npy from_host wrap empty empty_like").split():
