@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DRAWN = 1 << 22 }; /* elements; what is longer repeats them */
+
 static bool parse_type(const char **at, ops_input *in) {
   static const char *const names[] = {"f32", "f64", "i64"};
   in->positive = **at == '+';
@@ -71,20 +73,28 @@ static uint64_t next(uint64_t *state) {
   return *state;
 }
 
+static void put(const ops_input *in, void *data, int64_t e, uint64_t *state) {
+  double low = in->positive ? 0.1 : -2, high = in->positive ? 4 : 2;
+  double value = low + (high - low) * (double)(next(state) >> 11) * 0x1p-53;
+  if (in->type == OPS_F32) {
+    ((float *)data)[e] = (float)value;
+  } else if (in->type == OPS_F64) {
+    ((double *)data)[e] = value;
+  } else {
+    ((int64_t *)data)[e] = (int64_t)(next(state) % (uint64_t)in->limit);
+  }
+}
+
 void *ops_input_data(const ops_spec *s, int i) {
   const ops_input *in = &s->in[i];
   uint64_t state = UINT64_C(0x9E3779B97F4A7C15) + (uint64_t)i;
-  void *data = malloc((size_t)in->elements * (in->type == OPS_F32 ? 4 : 8));
-  double low = in->positive ? 0.1 : -2, high = in->positive ? 4 : 2;
-  for (int64_t e = 0; data && e < in->elements; e++) {
-    double value = low + (high - low) * (double)(next(&state) >> 11) * 0x1p-53;
-    if (in->type == OPS_F32) {
-      ((float *)data)[e] = (float)value;
-    } else if (in->type == OPS_F64) {
-      ((double *)data)[e] = value;
-    } else {
-      ((int64_t *)data)[e] = (int64_t)(next(&state) % (uint64_t)in->limit);
-    }
+  int64_t size = in->type == OPS_F32 ? 4 : 8, drawn = in->elements < DRAWN ? in->elements : DRAWN;
+  char *data = malloc((size_t)(in->elements * size));
+  for (int64_t e = 0; data && e < drawn; e++) put(in, data, e, &state);
+  while (data && drawn < in->elements) { /* drawing gigabytes would take longer than measuring */
+    int64_t more = in->elements - drawn < drawn ? in->elements - drawn : drawn;
+    memcpy(data + drawn * size, data, (size_t)(more * size));
+    drawn += more;
   }
   return data;
 }

@@ -3,13 +3,14 @@
  *   streaming  the same, storing past the caches
  *   openblas   products of two matrices
  *   core       only says which processor OpenBLAS takes this one for
- * Threads are started once and spin between loops, so that their wake-up is not measured. */
+ * Threads are started once and spin between loops, so that their wake-up is not measured; left alone they sleep. */
 #include <cblas.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -85,11 +86,14 @@ static void part(int t) {
 static atomic_long turn;
 static atomic_int done;
 
+/* Between two readings it must not take a core from the others. */
+enum { idle_looks = 1000000 };
+
 static void *thread(void *arg) {
   int t = (int)(intptr_t)arg;
   for (long seen = 0;; seen++) {
     for (long looks = 0; atomic_load_explicit(&turn, memory_order_acquire) == seen; looks++)
-      if (looks > 200000) sched_yield();
+      if (looks > idle_looks) nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
     part(t);
     atomic_fetch_add_explicit(&done, 1, memory_order_release);
   }

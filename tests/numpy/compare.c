@@ -159,12 +159,9 @@ static void release_call(call *c) {
 
 /* Position of a float among all of its type, so that neighbours differ by 1; both zeros are 0. */
 static int64_t position(th_dtype t, const char *element) {
-  int64_t bits = 0;
-  int size = (int)th_dtype_size(t);
-  memcpy(&bits, element, (size_t)size);
-  int64_t sign = INT64_C(1) << (8 * size - 2) << 1,
-          magnitude = (int64_t)((uint64_t)bits & ~(uint64_t)sign);
-  return (bits & sign) ? -magnitude : magnitude;
+  uint64_t bits = 0, sign = UINT64_C(1) << (8 * th_dtype_size(t) - 1);
+  memcpy(&bits, element, th_dtype_size(t));
+  return (bits & sign) ? -(int64_t)(bits & ~sign) : (int64_t)bits;
 }
 
 static double value_of(th_dtype t, const char *element) {

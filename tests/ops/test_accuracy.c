@@ -1,8 +1,6 @@
 /* Errors of elementary functions against long double, sampled over the whole range of f32 and of f64: each sign and exponent,
- * denormals, infinities and NaN among them. */
-// ctest: timeout 600
-#include <dlfcn.h>
-
+ * denormals and NaN among them. What becomes of infinities is special_values' business.
+ * ctest: timeout 600 */
 #include "ops/op.h"
 #include "tests/ops/values.h"
 
@@ -62,6 +60,7 @@ static double worst_of_row(const row *r, bool wide, long double *at) {
   double worst = 0;
   for (int i = 0; i < SAMPLES; i++) {
     long double a = wide ? in.f64[i] : in.f32[i], got = wide ? out.f64[i] : out.f32[i];
+    if (isinf(a)) continue;
     double error = wide ? ulps(got, r->exact(a), 53, -1021, 0x1.fffffffffffffp1023L)
                         : ulps(got, r->exact(a), 24, -125, 0x1.fffffep127L);
     if (error > worst) worst = error, *at = a;
