@@ -82,7 +82,7 @@ binary("minimum", np.minimum)
 binary("atan2", np.arctan2, FLOATS, ulp=2)
 binary("hypot", np.hypot, FLOATS, ulp=2)
 binary("copysign", np.copysign, FLOATS)
-binary("logaddexp", np.logaddexp, FLOATS, ulp=4, special=False)
+binary("logaddexp", np.logaddexp, FLOATS, ulp=4, special=False, slack=8)
 for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
     binary(name, getattr(np, name), ALL, **to_bool)
 for name in ("logical_and", "logical_or", "logical_xor"):

@@ -39,9 +39,13 @@ def divided(t):
 
 
 def binary(name, f, types=NUMBERS, lo=-4.0, hi=4.0, ulp=0.0, result=None, forms=("scalar", "inplace", "scalar_inplace"),
-           special=True):
-    """f(x, y) for arrays of one type. Forms: b a scalar; a written. Rows are made for those that exist."""
+           special=True, slack=0.0):
+    """f(x, y) for arrays of one type. Forms: b a scalar; a written. Rows are made for those that exist. slack: epsilons that a
+    result may be off absolutely, where it can be the small difference of large terms."""
     out = result or (lambda t: t)
+
+    def may_differ(kind):
+        return (ulp, slack * EPSILON[kind]) if kind in FLOATS else (0, 0)
 
     def value(t, x, y):
         kind = divided(t) if name == "divide" else t
@@ -58,7 +62,7 @@ def binary(name, f, types=NUMBERS, lo=-4.0, hi=4.0, ulp=0.0, result=None, forms=
         b = operand(rng, second, broadcastable(rng, full), lo, hi, special)
         x, y = Array(common, a.array.v), Array(common, b.array.v)
         kind = out(common)
-        return [a, b], Array(kind, value(common, x, y)), ulp if kind in FLOATS else 0, 0
+        return [a, b], Array(kind, value(common, x, y)), *may_differ(kind)
 
     def scalar_of(rng, t):
         if t == "bool":
@@ -70,19 +74,20 @@ def binary(name, f, types=NUMBERS, lo=-4.0, hi=4.0, ulp=0.0, result=None, forms=
     def scalar(rng, t):
         a, s = operand(rng, t, shape(rng), lo, hi, special), scalar_of(rng, t)
         kind = out(t)
-        return [a, s], Array(kind, value(t, a.array, Array(t, s))), ulp if kind in FLOATS else 0, 0
+        return [a, s], Array(kind, value(t, a.array, Array(t, s))), *may_differ(kind)
 
     def inplace(rng, t):
         full = shape(rng)
         a = operand(rng, t, full, lo, hi, special, repeated=False)
         second = t if rng.random() < 0.6 else str(rng.choice(types))
-        b = operand(rng, second, broadcastable(rng, full), max(lo, 0) if t.startswith("u") else lo, hi, second == t)
+        b = operand(rng, second, broadcastable(rng, full), max(lo, 0) if t.startswith("u") else lo, hi,
+                    special and second == t)
         y = Array(t, b.array.v)
-        return [a, b], Array(t, np.broadcast_to(value(t, a.array, y), full)), ulp if t in FLOATS else 0, 0
+        return [a, b], Array(t, np.broadcast_to(value(t, a.array, y), full)), *may_differ(t)
 
     def scalar_inplace(rng, t):
         a, s = operand(rng, t, shape(rng), lo, hi, special, repeated=False), scalar_of(rng, t)
-        return [a, s], Array(t, value(t, a.array, Array(t, s))), ulp if t in FLOATS else 0, 0
+        return [a, s], Array(t, value(t, a.array, Array(t, s))), *may_differ(t)
 
     makers = {"scalar": scalar, "inplace": inplace, "scalar_inplace": scalar_inplace}
     row(name, types, pair)
