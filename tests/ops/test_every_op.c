@@ -1,5 +1,6 @@
-/* Walks the registry: every operator x element type x {contiguous, strided, broadcast, empty, lag device} and the numeric
- * gradient of every operator that has one. An operator without a case fails the test. */
+/* Walks the registry: every operator x element type x {contiguous, strided, backwards, broadcast, empty, lag device}, elementwise
+ * ones also with 0-d arrays; shapes and types on the meta device; and the numeric gradient of every operator that has one. An
+ * operator without a case fails the test. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
@@ -14,8 +15,9 @@
 TestSuite(every_op, .timeout = 120);
 
 enum { MOST = 256 }; /* elements of one operand or result */
-enum { CONTIGUOUS, STRIDED, BROADCAST, EMPTY, LAG, LAYOUTS };
-static const char *const layout_names[] = {"contiguous", "strided", "broadcast", "empty", "lag"};
+enum { CONTIGUOUS, STRIDED, BACKWARDS, BROADCAST, EMPTY, LAG, META, LAYOUTS = META };
+static const char *const layout_names[] = {"contiguous", "strided", "backwards", "broadcast",
+                                           "empty",      "lag",     "meta"};
 
 /* --- which operators were called: an interceptor in front of the usual one --- */
 
@@ -113,6 +115,14 @@ static th_array *behind_gaps(th_array *a) {
   return view;
 }
 
+/* The same values, every dimension from its end. */
+static th_array *backwards(th_array *a) {
+  th_array *there = th_flip(a, NULL, 0), *turned = th_copy(there), *back = th_flip(turned, NULL, 0);
+  th_release(there);
+  th_release(turned);
+  return back;
+}
+
 static th_array *as_broadcast(th_array *a) {
   if (th_array_ndim(a) == 0) return th_retain(a);
   th_array *row = th_slice(a, ":1, ...");
@@ -128,7 +138,9 @@ static void make_inputs(const operands *o, const op_case *c, th_dtype t, int lay
     th_dtype own = kind == 'x' ? t : kind == 'i' ? TH_I64 : TH_BOOL;
     th_array *a = from_values(o->values[i], o->shapes[i], c->in[i].ndim, o->sizes[i], own), *b;
     b = layout == STRIDED     ? behind_gaps(a)
+        : layout == BACKWARDS ? backwards(a)
         : layout == BROADCAST ? as_broadcast(a)
+        : layout == META      ? th_copy_to(a, th_meta())
         : layout == LAG       ? th_copy_to(a, lag_device(0))
                               : th_retain(a);
     in[i] = b;
@@ -149,9 +161,11 @@ static double element(const result *r, int64_t i) {
   return th__dtype_get(r->dtype, r->raw + (size_t)i * th_dtype_size(r->dtype));
 }
 
+/* On the meta device there are only type and shape. */
 static void compute(const op_case *c, const th_op *op, const operands *o, th_dtype t, int layout,
                     result *r) {
-  op_call_context context = {op, t, layout == LAG ? lag_device(0) : th_cpu(0), layout == STRIDED};
+  th_device device = layout == LAG ? lag_device(0) : layout == META ? th_meta() : th_cpu(0);
+  op_call_context context = {op, t, device, layout == STRIDED};
   th_array *in[OP_CASE_INPUTS] = {NULL};
   make_inputs(o, c, t, layout, in);
   th_clear_error();
@@ -163,7 +177,8 @@ static void compute(const op_case *c, const th_op *op, const operands *o, th_dty
   r->size = th_array_size(out);
   cr_assert(r->size <= MOST);
   for (int d = 0; d < r->ndim; d++) r->shape[d] = th_array_shape(out)[d];
-  th_status status = th_read(out, r->raw, (size_t)r->size * th_dtype_size(r->dtype));
+  th_status status = TH_OK;
+  if (layout != META) status = th_read(out, r->raw, (size_t)r->size * th_dtype_size(r->dtype));
   cr_assert(eq(int, status, TH_OK), "%s %s %s: %s", op->name, th_dtype_name(t),
             layout_names[layout], th_last_error());
   th_release(out);
@@ -246,6 +261,19 @@ static void check_type(const op_case *c, const th_op *op, th_dtype t) {
   }
 }
 
+/* The meta device gives the shape and type of the real result. */
+static void check_meta(const op_case *c, const th_op *op, th_dtype t) {
+  static operands o;
+  static result real, shape;
+  if (c->flags & OP_CASE_NO_META) return;
+  fill_operands(&o, c, op, t, CONTIGUOUS);
+  compute(c, op, &o, t, CONTIGUOUS, &real);
+  compute(c, op, &o, t, META, &shape);
+  bool same = real.dtype == shape.dtype && real.ndim == shape.ndim;
+  for (int d = 0; same && d < real.ndim; d++) same = real.shape[d] == shape.shape[d];
+  cr_assert(same, "%s %s: shape or type on the meta device differ", op->name, th_dtype_name(t));
+}
+
 static void check_gradient(const op_case *c, const th_op *op) {
   static operands o;
   th_array *in[OP_CASE_INPUTS];
@@ -273,8 +301,14 @@ Test(every_op, registry) {
     if (c->flags & OP_CASE_SEEN) continue;
     state = (uint64_t)i * 977 + 13;
     uint32_t types = c->dtypes ? c->dtypes : op->dtypes;
-    for (int t = 0; t < TH_DTYPE_COUNT; t++)
-      if (types & TH_BIT(t)) check_type(c, op, (th_dtype)t);
+    op_case single = *c; /* 0-d */
+    for (int j = 0; j < OP_CASE_INPUTS; j++) single.in[j].ndim = 0;
+    for (int t = 0; t < TH_DTYPE_COUNT; t++) {
+      if (!(types & TH_BIT(t))) continue;
+      check_type(c, op, (th_dtype)t);
+      check_meta(c, op, (th_dtype)t);
+      if (c == &generic) check_type(&single, op, (th_dtype)t);
+    }
     if (op->vjp && (types & TH_BIT(TH_F64))) check_gradient(c, op);
   }
   for (int i = 0; i < n; i++)

@@ -404,5 +404,6 @@ const limit_run limit_runs[] = {
     {"readers", "pending readers, then one write", readers, 100000, 1000000},
     {"pending", "operations pending at one time", pending, 200000, 1000000},
     {"crosses", "operations of two threads on crossing sets", crosses, 50000, 200000},
+    {"random", "random numbers, for their statistics", random_statistics, 1 << 20, 1 << 28},
 };
 const int limit_runs_count = (int)(sizeof limit_runs / sizeof *limit_runs);

@@ -13,7 +13,8 @@ typedef struct limit_run {
   long small, large; /* counts for tests and for the soak program */
 } limit_run;
 
-bool fork_locks(long n, char *message, size_t bytes); /* fork_locks.c */
+bool fork_locks(long n, char *message, size_t bytes);        /* fork_locks.c */
+bool random_statistics(long n, char *message, size_t bytes); /* statistics.c */
 
 extern const limit_run limit_runs[];
 extern const int limit_runs_count;

@@ -28,3 +28,4 @@ Test(stress_limits, reads) { run("reads"); }
 Test(stress_limits, readers) { run("readers"); }
 Test(stress_limits, pending) { run("pending"); }
 Test(stress_limits, crosses) { run("crosses"); }
+Test(stress_limits, random) { run("random"); }

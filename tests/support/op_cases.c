@@ -146,7 +146,7 @@ static const op_case cases[] = {
     {"eye", call_eye, {{0}}, TH_NUMBERS},
     {"copy", call_copy, {M34}, 0, OP_CASE_EMPTY},
     {"astype", call_astype, {M34}, 0, OP_CASE_EMPTY},
-    {"copy_to", call_copy_to, {M34}, 0, OP_CASE_EMPTY},
+    {"copy_to", call_copy_to, {M34}, 0, OP_CASE_EMPTY | OP_CASE_NO_META},
     {"assign", call_generic, {M34, {'x', 1, {4}}}, 0, OP_CASE_EMPTY},
     {"fill", call_generic, {M34}, TH_NUMBERS, OP_CASE_EMPTY},
     {"slice", call_slice, {M34}, 0, OP_CASE_EMPTY},

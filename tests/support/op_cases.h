@@ -27,8 +27,9 @@ enum {
   OP_CASE_ROUNDS = 1, /* another layout may round differently: compared with a tolerance */
   OP_CASE_EMPTY = 2,  /* works when every dimension of size 3 is 0 instead */
   OP_CASE_OWN_BITS =
-      4,           /* values depend on the type under test: only repeated, not compared with f64 */
-  OP_CASE_SEEN = 8 /* called through another operator's gradient: no call of its own */
+      4,            /* values depend on the type under test: only repeated, not compared with f64 */
+  OP_CASE_SEEN = 8, /* called through another operator's gradient: no call of its own */
+  OP_CASE_NO_META = 16 /* not on the meta device */
 };
 
 typedef struct op_case {
