@@ -3,6 +3,7 @@
  * same order is: the interceptor's first half, results, the task, its second half. */
 #include "devices/blocks.h"
 #include "engine/base/error.h"
+#include "engine/trace.h"
 #include "ops/call.h"
 #include "ops/ticket.h"
 
@@ -42,11 +43,11 @@ static bool lies_like(const th_array *b, const th_array *a) {
   return true;
 }
 
-/* Elements of a call that fits; 0 otherwise. A written operand must not share its storage. */
+/* Elements of a call that fits; 0 otherwise. A written operand must not share its storage. A trace that shows shapes wants them kept. */
 static int64_t fitting_size(const th_op *op, const th_array *const *in, int n_in, int n_out) {
   const th_array *a = n_in > 0 ? in[0] : NULL;
   if (n_in != op->in.min || n_out != op->out.min || n_in > INPUTS || !a || !a->storage) return 0;
-  if (op->params_size > PARAMS || op->drop) return 0;
+  if (op->params_size > PARAMS || op->drop || th__trace_on(TH_PROFILE_SHAPES)) return 0;
   if (!th__dtype_in(a->layout.dtype, op->dtypes) || !op->loops[a->layout.dtype]) return 0;
   for (int i = 1; i < n_in; i++)
     if (!lies_like(in[i], a) || (n_out == 0 && in[i]->storage == a->storage)) return 0;
@@ -58,6 +59,11 @@ static int64_t fitting_size(const th_op *op, const th_array *const *in, int n_in
 
 /* --- the task --- */
 
+static void tell_trace(const quick *q, th_task_context *context) {
+  int operands = q->fresh ? q->n : q->n + 1; /* a written operand is read as well */
+  th_profile_work(context, q->size, q->size * q->item * operands, NULL);
+}
+
 static th_status quick_run(void *arg, th_task_context *context) {
   quick *q = arg;
   char *data[1 + INPUTS];
@@ -68,6 +74,7 @@ static th_status quick_run(void *arg, th_task_context *context) {
     data[i] = (char *)th__load(&s->data, TH__ACQUIRE) + q->offset[i];
     strides[i] = q->item;
   }
+  if (th__trace_on(TH_PROFILE_OPS)) tell_trace(q, context);
   q->inner(data, strides, q->size, q->params);
   return TH_OK;
 }

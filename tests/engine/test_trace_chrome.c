@@ -79,7 +79,7 @@ Test(trace_chrome, arguments_of_a_task) {
                          .ready = start + 2500,
                          .started = start + 10000,
                          .finished = start + 110001,
-                         .bytes = -1,
+                         .bytes = 4096,
                          .lane = 3,
                          .n_reads = 2,
                          .n_writes = 7,
@@ -93,7 +93,7 @@ Test(trace_chrome, arguments_of_a_task) {
   cr_assert(epsilon_eq(dbl, json_number(args, "queue_us", 0), 7.5, 0.002));
   cr_assert(epsilon_eq(dbl, json_number(args, "reads", 0), 2, 0));
   cr_assert(epsilon_eq(dbl, json_number(args, "writes", 0), 7, 0));
-  cr_assert(epsilon_eq(dbl, json_number(args, "bytes", 0), -1, 0));
+  cr_assert(epsilon_eq(dbl, json_number(args, "bytes", 0), 4096, 0));
   cr_assert(eq(str, (char *)json_text(args, "status"), "failed"));
   const char *row = tracing_row(trace, e);
   cr_assert(strstr(row, ":0 worker 3") != NULL, "row is %s", row);
@@ -141,16 +141,14 @@ Test(trace_chrome, a_lane_does_one_thing_at_a_time) {
 Test(trace_chrome, arrows_only_between_recorded_tasks) {
   tracing_use_ns();
   uint64_t start = tracing_start(0, 1000000);
-  th__trace_edge(1, 2);
-  th__trace_edge(1, 3);
-  th__trace_edge(2, 99); /* never recorded */
   tracing_task(1, "a", 0, start + 100, start + 200);
-  tracing_task(2, "b", 0, start + 200, start + 200); /* no time at all */
-  tracing_task(3, "c", 1, start + 250, start + 400);
+  tracing_task_behind(2, "b", start + 200, start + 200, 1,
+                      77); /* no time at all; 77 was never recorded */
+  tracing_task_behind(3, "c", start + 250, start + 400, 1, 1);
   json *trace = tracing_json();
   cr_assert(eq(str, (char *)tracing_check(trace), ""));
-  cr_assert(eq(int, tracing_count(trace, "s"), 2));
-  cr_assert(eq(int, tracing_count(trace, "f"), 2));
+  cr_assert(eq(int, tracing_count(trace, "s"), 3));
+  cr_assert(eq(int, tracing_count(trace, "f"), 3));
   json_free(trace);
 }
 
@@ -173,10 +171,7 @@ Test(trace_chrome, pending_tasks_and_counters) {
   static const struct {
     const char *name;
     double most;
-  } series[] = {{"pending tasks", 5},
-                {"ready tasks", 4},
-                {"running tasks", 1},
-                {"bytes of pending tasks", 500}};
+  } series[] = {{"run-ahead", 5}, {"ready", 4}, {"in flight", 1}, {"bytes of the run-ahead", 500}};
   for (int i = 0; i < 4; i++) {
     double last = -1, most = 0;
     for (const json *e = json_get(trace, "traceEvents")->first; e != NULL; e = e->next) {
