@@ -19,6 +19,13 @@ static th_cost plain_cost(const th__op_call *c) {
   return cost;
 }
 
+th_cost th__cost_gathered(const th_infer *io, const void *params) {
+  (void)params;
+  th_cost cost = {.bytes = 2 * th__layout_bytes(&io->out[0])};
+  for (int i = 1; i < io->n_in; i++) cost.bytes += th__layout_bytes(&io->in[i]);
+  return cost;
+}
+
 static size_t put_operands(char *out, size_t at, const th_layout *l, int n) {
   for (int i = 0; i < n && at < TEXT; i++) {
     at += (size_t)snprintf(out + at, TEXT - at, "%s%s(", i ? " " : "", th_dtype_name(l[i].dtype));

@@ -136,6 +136,6 @@ function fillSummary() {
   if (data.dropped > 0) count += `, ${data.dropped} dropped`;
   document.getElementById('count').textContent = count;
   document.getElementById('summary').append(
-    make('div', {}, boundsBlock(), parallelBlock()), make('div', {}, lanesBlock(), waitsBlock()),
-    make('div', {}, opsBlock(), ...memoryBlocks()));
+    make('div', {}, boundsBlock(), parallelBlock()), make('div', {}, lanesBlock(), waitsBlock(), ...memoryBlocks()),
+    make('div', {}, opsBlock()));
 }
