@@ -100,6 +100,87 @@ Test(trace_chrome, arguments_of_a_task) {
   json_free(trace);
 }
 
+Test(trace_chrome, what_a_task_did) {
+  tracing_use_ns();
+  uint64_t start = tracing_start(0, 1000000);
+  th__trace_work(7, 1, 1, "overwritten");
+  th__trace_work(7, 400000, 100000, "f32(2) -> f32(2)");
+  th__trace_work(8, 5, -1, "no bytes, so nothing");
+  th__trace_task task = {.id = 7,
+                         .name = "did",
+                         .submitted = start,
+                         .ready = start + 100,
+                         .starved = start + 300,
+                         .started = start + 1000,
+                         .finished = start + 201000,
+                         .status = TH__TRACE_OK | TH__TRACE_COPY};
+  th__trace_task_done(&task);
+  tracing_task(8, "silent", 0, start, start + 10);
+  task = (th__trace_task){.id = 9,
+                          .name = "stale",
+                          .submitted = start,
+                          .ready = start + 500,
+                          .starved = start + 400,
+                          .started = start + 600,
+                          .finished = start + 700};
+  th__trace_task_done(&task);
+  json *trace = tracing_json();
+  cr_assert(eq(str, (char *)tracing_check(trace), ""));
+  const json *did = json_get(tracing_find(trace, "X", "did"), "args");
+  cr_assert(epsilon_eq(dbl, json_number(did, "flops", 0), 400000, 0));
+  cr_assert(epsilon_eq(dbl, json_number(did, "moved", 0), 100000, 0));
+  cr_assert(epsilon_eq(dbl, json_number(did, "gflops", 0), 2, 0.01));
+  cr_assert(epsilon_eq(dbl, json_number(did, "gbs", 0), 0.5, 0.01));
+  cr_assert(epsilon_eq(dbl, json_number(did, "starved", 0), 300, 5));
+  cr_assert(eq(str, (char *)json_text(did, "note"), "f32(2) -> f32(2)"));
+  cr_assert(eq(str, (char *)json_text(did, "status"), "ok"));
+  cr_assert(json_get(did, "copies") != NULL);
+  const json *silent = json_get(tracing_find(trace, "X", "silent"), "args");
+  cr_assert(json_get(silent, "flops") == NULL && json_get(silent, "note") == NULL);
+  cr_assert(json_get(silent, "copies") == NULL);
+  cr_assert(json_get(json_get(tracing_find(trace, "X", "stale"), "args"), "starved") == NULL);
+  json_free(trace);
+}
+
+/* The line of a tag in the sums of memory. */
+static const json *memory_of(const json *trace, const char *tag) {
+  const json *list = json_get(json_get(trace, "otherData"), "memory");
+  for (const json *line = list == NULL ? NULL : list->first; line != NULL; line = line->next)
+    if (strcmp(json_text(line, "tag"), tag) == 0) return line;
+  return NULL;
+}
+
+Test(trace_chrome, memory_by_who_took_it) {
+  th_profile_start(0);
+  th_device d = th_cpu(0);
+  th__trace_block_changed(d, 0, 1000, "(before the recording)");
+  th__trace_block_changed(d, 0x100, 300, "a");
+  th__trace_block_changed(d, 0x200, 50, "b");
+  th__trace_block_changed(d, 0x900, -400, ""); /* of before */
+  th__trace_block_changed(d, 0x200, -50, "");
+  th__trace_block_changed(d, 0x200, 2000, "a"); /* the peak: 600 + 300 + 2000 */
+  th__trace_block_changed(d, 0x100, -300, "");
+  th__trace_block_changed(d, 0x100, 10, "b");
+  th__trace_block_changed(th_cpu(1), 0x100, 7, "b");
+  json *trace = tracing_json();
+  cr_assert(eq(str, (char *)tracing_check(trace), ""));
+  const json *a = memory_of(trace, "a"), *b = memory_of(trace, "b"),
+             *before = memory_of(trace, "(before the recording)");
+  cr_assert(epsilon_eq(dbl, json_number(a, "peak", 0), 2900, 0));
+  cr_assert(epsilon_eq(dbl, json_number(a, "at_peak", 0), 2300, 0));
+  cr_assert(epsilon_eq(dbl, json_number(a, "taken", 0), 2300, 0));
+  cr_assert(epsilon_eq(dbl, json_number(a, "count", 0), 2, 0));
+  cr_assert(epsilon_eq(dbl, json_number(b, "at_peak", 9), 0, 0));
+  cr_assert(epsilon_eq(dbl, json_number(b, "taken", 0), 60, 0));
+  cr_assert(epsilon_eq(dbl, json_number(before, "at_peak", 0), 600, 0));
+  cr_assert(epsilon_eq(dbl, json_number(before, "count", 9), 0, 0));
+  json_free(trace);
+  char *text = tracing_text(th_profile_table);
+  cr_assert(strstr(text, ":0: at most 2.8 KiB") != NULL, "%s", text);
+  cr_assert(strstr(text, ":1: at most 7 B") != NULL, "%s", text);
+  free(text);
+}
+
 Test(trace_chrome, nested_tasks_share_a_row_and_overlapping_ones_do_not) {
   tracing_use_ns();
   uint64_t start = tracing_start(0, 1000000);

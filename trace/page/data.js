@@ -76,7 +76,7 @@ for (let i = 0; i < column.counterName.length; i++) {
 }
 
 function rateText(rate) {
-  return rate < 0.005 ? '-' : rate.toFixed(rate < 9.995 ? 2 : rate < 99.95 ? 1 : 0);
+  return rate <= 0 ? '-' : rate < 0.005 ? '<0.01' : rate.toFixed(rate < 9.995 ? 2 : rate < 99.95 ? 1 : 0);
 }
 
 function timeText(ns) {
