@@ -109,7 +109,8 @@ static open_row *add_row(layout *l, uint64_t key) {
 /* Workers of open pools have rows even when they had nothing to do. Returns their keys, in order. NULL when out of memory. */
 static uint64_t *keys_of_workers(size_t *n) {
   *n = 0;
-  bool on = th__load(&th__the.phase, TH__ACQUIRE) == TH__PHASE_ON;
+  uint32_t phase = th__load(&th__the.phase, TH__ACQUIRE);
+  bool on = phase == TH__PHASE_ON || phase == TH__PHASE_EXITING;
   uint32_t n_devices = on ? th__load(&th__the.n_devices, TH__ACQUIRE) : 0;
   uint64_t *keys = th__alloc((n_devices * TH__MAX_WORKERS + 1) * sizeof(*keys));
   for (uint32_t i = 0; i < n_devices && keys != NULL; i++) {

@@ -244,7 +244,7 @@ static void look(const char *folder) {
 static void counters(const char *folder, int width) {
   char text[1000];
   int n = atoi(evaluate("thrum.counters.length"));
-  check(n >= 4, "%d counters are drawn", n);
+  check(n >= 3, "%d counters are drawn", n);
   double lanes = number("thrum.lines.findIndex(line => line.counter)");
   check(lanes > 0, "below the lanes");
   snprintf(text, sizeof text,
