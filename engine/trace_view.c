@@ -115,7 +115,8 @@ static uint64_t *keys_of_workers(size_t *n) {
   uint64_t *keys = th__alloc((n_devices * TH__MAX_WORKERS + 1) * sizeof(*keys));
   for (uint32_t i = 0; i < n_devices && keys != NULL; i++) {
     const th__pool_device *d = th__load(&th__the.devices[i], TH__ACQUIRE);
-    for (int w = 0; d != NULL && w < d->n_workers && w < TH__MAX_WORKERS; w++)
+    int n_workers = d == NULL ? 0 : d->n_workers > 0 ? d->n_workers : d->n_ended;
+    for (int w = 0; w < n_workers && w < TH__MAX_WORKERS; w++)
       keys[(*n)++] = th__trace_key(d->id.kind, d->id.index, w);
   }
   if (*n > 0) qsort(keys, *n, sizeof(*keys), by_value);
