@@ -133,7 +133,7 @@ static double train(const settings *s, const network *net, const data_set *set) 
     char label[32];
     snprintf(label, sizeof label, "epoch %2ld", epoch);
     bool traced = epoch == s->epochs && (*s->trace || s->table);
-    if (traced) DEMO_TRY(th_profile_start(TH_PROFILE_ALL));
+    if (traced) DEMO_TRY(th_profile_start(TH_PROFILE_ALL | TH_PROFILE_SHAPES));
     double start = demo_seconds();
     double loss = train_epoch(net, loader, optimizer, count, label);
     double seconds = demo_seconds() - start;

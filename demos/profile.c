@@ -61,7 +61,7 @@ int main(int argc, char **argv) {
   model models[2] = {make_model(th_cpu(0)), make_model(th_cpu(1))};
   DEMO_TRY(th_wait_all());
   double mean[2];
-  DEMO_TRY(th_profile_start(TH_PROFILE_ALL));
+  DEMO_TRY(th_profile_start(TH_PROFILE_ALL | TH_PROFILE_SHAPES));
   double start = demo_seconds();
   train("reads each loss", models, steps, true, mean);
   double between = demo_seconds();

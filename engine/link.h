@@ -5,7 +5,6 @@
 #define THRUM_ENGINE_LINK_H
 
 #include "engine/sole.h"
-#include "engine/trace.h"
 
 /* The record that takes the next link of a task whose own are used up. */
 th__task *th__link_record(struct th__thread *self, th__task *task);
@@ -28,7 +27,7 @@ TH__INLINED bool th__link_push(_Atomic uint64_t *list, uint64_t head, uint32_t g
 }
 
 /* Makes task a successor of ref, which is not 0, unless that has finished. Returns links made: 0 or 1. After the last link that
- * its word counts, somebody else may run and recycle the task. plain: known not to be on a lane, and nothing is traced. */
+ * its word counts, somebody else may run and recycle the task. plain: known not to be on a lane. */
 TH__INLINED uint32_t th__link(struct th__thread *self, th__task *task, th__ref ref, bool plain,
                               bool sole) {
   th__task *before = th__task_at(TH__REF_SLOT(ref)), *record = task;
@@ -50,17 +49,7 @@ TH__INLINED uint32_t th__link(struct th__thread *self, th__task *task, th__ref r
     _Atomic uint64_t *issue_list = th__link_issue_list(before, task);
     if (issue_list != NULL) head = th__load(list = issue_list, TH__ACQUIRE);
   }
-  bool traced = !plain && th__trace_on(TH_PROFILE_EDGES);
-  uint64_t from = traced ? th__load(&before->sequence, TH__RELAXED) : 0;
-  uint64_t to = traced ? th__load(&task->sequence, TH__RELAXED) : 0;
-  /* A join has no number of its own: an edge to it would name whatever task had the record before. */
-  bool hidden =
-      traced &&
-      ((th__load(&before->kind_flags, TH__RELAXED) | th__load(&task->kind_flags, TH__RELAXED)) &
-       TH__INTERNAL);
-  if (!th__link_push(list, head, generation, &record->links[n], id, sole)) return 0;
-  if (traced && !hidden) th__trace_edge(from, to);
-  return 1;
+  return th__link_push(list, head, generation, &record->links[n], id, sole);
 }
 
 #endif

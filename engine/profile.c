@@ -12,9 +12,11 @@ static th__spin lock;
 static char *auto_path; /* where th__trace_autostop() writes; NULL = nowhere */
 
 th_status th_profile_start(uint32_t what) {
-  if ((what & ~(uint32_t)TH_PROFILE_ALL) != 0)
+  if ((what & ~(uint32_t)(TH_PROFILE_ALL | TH_PROFILE_SHAPES)) != 0)
     return th__fail(TH_EINVAL, "th_profile_start: what has unknown bits 0x%x", what);
-  return th__trace_begin(what == 0 ? TH_PROFILE_ALL : what);
+  TH_TRY(th__trace_begin(what == 0 ? TH_PROFILE_ALL : what));
+  th__trace_memory_begins();
+  return TH_OK;
 }
 
 th_status th_profile_write(FILE *out) {
@@ -64,7 +66,7 @@ void th__trace_autostart(const char *path) {
   auto_path = copy;
   th__spin_unlock(&lock);
   th__free(old);
-  if (th_profile_start(TH_PROFILE_ALL) != TH_OK)
+  if (th_profile_start(TH_PROFILE_ALL | TH_PROFILE_SHAPES) != TH_OK)
     th__log(TH_LOG_ERROR, "TH_PROFILE: %s", th_last_error());
 }
 

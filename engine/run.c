@@ -69,12 +69,10 @@ TH__APART th_status call_body_aside(th__thread *self, th__task *task, const th__
   return status;
 }
 
-/* Who ended a task and went straight on saves a reading of the clock. Not on a lane, where others come in between; nor behind
- * several predecessors: the one that stored its stamp last need not be the one that ended last. */
+/* Who ended a task and went straight on saves a reading of the clock. Not on a lane, where others come in between. */
 static void trace_started(th__thread *self, th__task *task, bool on_lane) {
   th__stamps *s = th__task_stamps(task);
-  bool exact = !on_lane && th__load(&task->n_links, TH__RELAXED) <= 1 &&
-               self->tick > th__load(&s->ready, TH__RELAXED);
+  bool exact = !on_lane && s->starved == 0 && self->tick >= th__load(&s->ready, TH__RELAXED);
   s->started = exact ? self->tick : th__ticks();
 }
 
@@ -110,9 +108,28 @@ void th__execute(th__thread *self, th__task *task, void *lane_handle) {
   execute(self, task, th__task_kind(task), running_ref(task), lane_handle);
 }
 
+/* Whom it waited for: its back edges, which stay until it is closed. Returns how many. */
+static uint32_t trace_edges(const th__task *task, uint64_t out[TH__TRACE_EDGES]) {
+  uint32_t found = 0;
+  for (const th__task *r = task;;) {
+    uint32_t n = th__load(&r->n_links, TH__RELAXED), more = th__load(&r->extension, TH__RELAXED);
+    for (uint32_t i = 0; i < n && found < TH__TRACE_EDGES; i++)
+      out[found++] = th__load(&r->preds[i], TH__RELAXED);
+    if (more == 0) return found;
+    r = th__task_at(more - 1);
+  }
+}
+
+static uint8_t trace_status(const th__task *task) {
+  uint8_t copies = task->flags & (TH_TASK_COPY_IN | TH_TASK_COPY_OUT) ? TH__TRACE_COPY : 0;
+  if (task->status == TH_OK) return TH__TRACE_OK | copies;
+  bool skipped = th__load(&task->kind_flags, TH__RELAXED) & TH__SKIPPED;
+  return (uint8_t)((skipped ? TH__TRACE_SKIPPED : TH__TRACE_FAILED) | copies);
+}
+
 /* Returns the stamp. */
-static uint64_t trace_finished(th__thread *self, th__task *task, uint8_t kind_flags) {
-  uint64_t now = th__ticks();
+static uint64_t trace_finished(th__thread *self, th__task *task, th__ref ref, uint8_t kind_flags) {
+  uint64_t now = th__ticks(), edges[TH__TRACE_EDGES];
   if (kind_flags & TH__INTERNAL) return now;
   th__stamps *s = th__task_stamps(task);
   th__pool_device *device = th__task_device(task);
@@ -120,25 +137,27 @@ static uint64_t trace_finished(th__thread *self, th__task *task, uint8_t kind_fl
   if (task->lane >= 0) lane = TH__TRACE_LANES + task->lane;
   th__trace_task t = {
       .id = th__load(&task->sequence, TH__RELAXED),
+      .ref = ref,
       .name = th__task_kind(task)->name,
       .submitted = s->submitted,
       .ready = th__load(&s->ready, TH__RELAXED),
       .started = s->started,
       .finished = now,
+      .starved = s->starved,
       .bytes = th__memory_unpack(task->memory),
+      .edges = edges,
       .lane = lane,
       .device_kind = device->id.kind,
       .device_index = device->id.index,
+      .status = trace_status(task),
   };
   if (task->lane >= 0) th__lanes_times(device, task, &t.started, &t.finished);
-  t.status = task->status == TH_OK                                    ? TH__TRACE_OK
-             : th__load(&task->kind_flags, TH__RELAXED) & TH__SKIPPED ? TH__TRACE_SKIPPED
-                                                                      : TH__TRACE_FAILED;
+  if (th__trace_on(TH_PROFILE_EDGES)) t.n_edges = trace_edges(task, edges);
   const _Atomic th__access *vars = th__task_vars(task);
   for (size_t i = 0; i < task->n_vars; i++) {
     th__access a = th__load(&vars[i], TH__RELAXED);
-    if (a & TH__ACCESS_READ) t.n_reads++;
-    if (a & TH__ACCESS_WRITE) t.n_writes++;
+    t.n_reads += (a & TH__ACCESS_READ) != 0;
+    t.n_writes += (a & TH__ACCESS_WRITE) != 0;
   }
   th__trace_task_done(&t);
   return now;
@@ -190,19 +209,38 @@ static bool may_follow(const th__thread *self, const outlet *out, uint8_t place)
          !th__higher_waits(device, TH__CLASS_DEFAULT);
 }
 
+/* Behind several predecessors the clock is read again, since who counts the last one off need not have ended last; a thread that then
+ * runs the task itself saves its reading. */
+TH__APART void trace_ready(th__thread *self, th__task *task, uint64_t now) {
+  if (now == 0 || th__load(&task->n_links, TH__RELAXED) > 1) self->tick = now = th__ticks();
+  th__store(&th__task_stamps(task)->ready, now, TH__RELAXED);
+}
+
+__attribute__((noinline, cold)) uint64_t th__count_off_traced(th__thread *self, th__task *task,
+                                                              uint64_t word, uint32_t n,
+                                                              uint64_t now) {
+  do {
+    if (TH__WORD_PREDS(word) == n) trace_ready(self, task, now);
+    /* acq_rel: what all predecessors did is visible to the body. */
+  } while (!th__cas(&task->word, &word, word - n * TH__ONE, TH__ACQ_REL));
+  return word;
+}
+
 /* Counts one predecessor of the task off; if it was the last, the task is handed on. `word` is its word, read a moment ago. */
 static inline void arrive(th__thread *self, th__task *task, uint64_t word, outlet *out, bool sole) {
   uint8_t place = th__load(&task->place, TH__RELAXED);
-  if (out->now != 0) th__store(&th__task_stamps(task)->ready, out->now, TH__RELAXED);
   if (TH__WORD_PREDS(word) == 1 && TH__WORD_PHASE(word) == TH__PENDING &&
       may_follow(self, out, place)) {
+    if (__builtin_expect(out->now != 0, 0)) trace_ready(self, task, out->now);
     /* acq_rel: what all predecessors did is visible to the body. */
     while (!th__cas_by(sole, &task->word, &word, word - TH__ONE + (TH__RUNNING - TH__PENDING)))
       continue; /* a flag was set */
     out->next = task;
     return;
   }
-  uint64_t before = th__fetch_sub_by(sole, &task->word, TH__ONE);
+  uint64_t before = __builtin_expect(out->now != 0, 0)
+                        ? th__count_off_traced(self, task, word, 1, out->now)
+                        : th__fetch_sub_by(sole, &task->word, TH__ONE);
   /* From here on somebody else may run and recycle it. */
   if (TH__WORD_PREDS(before) != 1) return;
   th__ref ref = TH__REF(TH__WORD_GENERATION(before), th__task_slot(task));
@@ -277,7 +315,8 @@ TH__INLINED th__task *finish(th__thread *self, th__task *task, const th__kind *k
                              th__ref keep, bool may_continue) {
   uint8_t kind_flags = th__load(&task->kind_flags, TH__RELAXED);
   outlet out = {.keep = keep, .may_continue = may_continue};
-  if (th__trace_on(TH_PROFILE_OPS)) self->tick = out.now = trace_finished(self, task, kind_flags);
+  if (th__trace_on(TH_PROFILE_OPS))
+    self->tick = out.now = trace_finished(self, task, ref, kind_flags);
   drop_parts(self, task, kind, ref, kind_flags);
   bool sole = th__sole_enter(self);
   uint32_t link = close_record(self, task, TH__REF_GENERATION(ref), sole);

@@ -26,8 +26,6 @@ static void mark(th__task *task, bool last_chance) {
 
 static void try_again(th__thread *self, th__task *task) {
   uint8_t place = th__load(&task->place, TH__RELAXED);
-  if (th__trace_on(TH_PROFILE_OPS))
-    th__store(&th__task_stamps(task)->ready, th__ticks(), TH__RELAXED);
   /* From here on it is ready: somebody else may claim it. */
   uint64_t word = th__fetch_sub(&task->word, TH__RUNNING - TH__PENDING, TH__ACQ_REL);
   th__publish(self, TH__REF(TH__WORD_GENERATION(word), th__task_slot(task)),
@@ -35,6 +33,8 @@ static void try_again(th__thread *self, th__task *task) {
 }
 
 void th__starve(th__thread *self, th__task *task) {
+  th__stamps *stamps = th__task_stamps(task);
+  if (th__trace_on(TH_PROFILE_OPS) && stamps->starved == 0) stamps->starved = th__ticks();
   th__spin_lock(&lock);
   th__task *before = NULL, *after = oldest;
   while (after != NULL && sequence(after) < sequence(task)) {

@@ -104,6 +104,7 @@ typedef struct th__pool_device {
   bool plain; /* no lanes, and ready tasks go to deques, as they do unless a mode shuffles them */
   int n_workers; /* set before the threads start */
   int n_started; /* threads to join */
+  int n_ended;   /* workers it had before it was stopped, which traces written at the end show */
   struct th__worker *workers;
   struct th__lanes *lanes; /* of a lane device */
   /* Threads whose deques hold this device's tasks: workers and inboxes. Appended under `sources_lock`. */

@@ -90,6 +90,7 @@ TH__APART th_status fill_set(th__task *r, const th_task *t, th__entry *e) {
 static void trace_submitted(const th__task *r) {
   th__stamps *stamps = th__task_stamps(r);
   stamps->submitted = th__ticks();
+  stamps->starved = 0;
   th__store(&stamps->ready, stamps->submitted, TH__RELAXED);
 }
 
@@ -105,7 +106,6 @@ static void fill_side(th__thread *self, th__task *r, const th_task *t, uint8_t k
     side->kind = (th__kind){t->run, t->drop, name_of(t)};
   th_group *group = th__group_of(self, t);
   if (group != NULL) th__group_join(r, group);
-  if (th__trace_on(TH_PROFILE_OPS)) trace_submitted(r);
 }
 
 /* A number larger than that of every earlier access to the set, the newest of which is given. Threads take numbers in portions; one
@@ -154,6 +154,7 @@ TH__INLINED void fill(th__thread *self, const th_task *t, const th__entry *e, in
   th__store(&r->n_links, 0, TH__RELEASE);
   th__store(&r->extension, 0, TH__RELEASE);
   if (!plain) fill_side(self, r, t, kind_flags);
+  if (th__trace_on(TH_PROFILE_OPS)) trace_submitted(r);
   /* A waiter that reads it sees the fields above. */
   th__store(&r->word, first_word(ref, before, kind_flags), TH__RELEASE);
 }
@@ -178,7 +179,8 @@ TH__APART void run_serial(th__thread *self, th__ref ref) {
 static void run_here(th__thread *self, th__task *r) {
   th__switch saved;
   th__switch_enter(&saved);
-  self->tick = 0;
+  /* Of a trace: it starts when it was submitted. */
+  self->tick = th__trace_on(TH_PROFILE_OPS) ? th__task_stamps(r)->submitted : 0;
   th__run_all(self, r);
   th__switch_leave(&saved);
 }
@@ -200,7 +202,9 @@ TH__INLINED void start_alone(th__thread *self, const th_task *t, const th__entry
 static void count_off(th__thread *self, th__task *r, th__ref ref, uint32_t missed) {
   uint8_t place = th__load(&r->place, TH__RELAXED);
   /* acq_rel: what the last predecessor did is visible to whoever runs the task. */
-  uint64_t before = th__fetch_sub(&r->word, missed * TH__ONE, TH__ACQ_REL);
+  uint64_t before = th__trace_on(TH_PROFILE_OPS)
+                        ? th__count_off_traced(self, r, th__load(&r->word, TH__RELAXED), missed, 0)
+                        : th__fetch_sub(&r->word, missed * TH__ONE, TH__ACQ_REL);
   if (TH__WORD_PREDS(before) == missed)
     th__publish(self, ref, th__place_device(place), th__place_class(place, before));
 }
@@ -217,14 +221,13 @@ TH__INLINED th_status check(th__thread *self, const th_task *t, uint32_t how, th
   return find_device(t, how, e);
 }
 
-/* What most tasks are: no token, no group, no priority, few variables, an argument that fits the record, nothing traced. Found once,
+/* What most tasks are: no token, no group, no priority, few variables, an argument that fits the record. Found once,
  * so that their way has no look at any of it. */
 TH__INLINED bool is_plain(const th__thread *self, const th_task *t, const th__entry *e) {
   uintptr_t rare = (uintptr_t)t->group | (uintptr_t)self->group | (uintptr_t)(uint32_t)t->priority |
                    (t->flags & TH_TASK_INTERNAL);
   return rare == 0 && e->kind != TH__KIND_BESIDE && (uint32_t)e->n <= TH__INLINE_VARS &&
-         e->device->plain && (t->arg_size <= sizeof(void *) || !copies_arg(t)) &&
-         !th__trace_on(TH_PROFILE_OPS | TH_PROFILE_EDGES);
+         e->device->plain && (t->arg_size <= sizeof(void *) || !copies_arg(t));
 }
 
 /* The argument of a plain task, if it is copied, lies in the record. */

@@ -142,8 +142,11 @@ _Static_assert(sizeof(th__side) == 128, "whole cache lines");
 /* Stamps of tracing, likewise. */
 typedef struct th__stamps {
   uint64_t submitted, started;
-  _Atomic uint64_t ready; /* each predecessor that ends sets it: the last one counts */
+  _Atomic uint64_t ready; /* set by whoever counts the last predecessor off */
+  uint64_t starved;       /* when its body first found no memory; 0 = it did not */
 } th__stamps;
+
+_Static_assert(sizeof(th__stamps) == 32, "no stamps lie across two cache lines");
 
 /* Reserves the ranges. TH_ENOMEM. */
 th_status th__slots_open(void);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "engine/base/atomic.h"
+#include "engine/device.h"
 #include "thrum/profile.h"
 
 /* TH_PROFILE_* bits that are being recorded; 0 = off. */
@@ -41,15 +42,22 @@ enum {
   TH__TRACE_LANES = 0x100000, /* lane i of a lane device is TH__TRACE_LANES + i */
 };
 
-enum { TH__TRACE_OK, TH__TRACE_FAILED, TH__TRACE_SKIPPED }; /* th__trace_task.status */
+/* th__trace_task.status; COPY is a flag: it moves data between devices, or between a device and the host. */
+enum { TH__TRACE_OK, TH__TRACE_FAILED, TH__TRACE_SKIPPED, TH__TRACE_COPY = 4 };
+
+enum { TH__TRACE_EDGES = 128 }; /* of one task; more are left out */
 
 /* A completed task. Stamps from before the start of recording, zeros and stale ones included, are clamped, so a task that was
  * submitted before th_profile_start() needs no care. A skipped task may give started == finished. */
 typedef struct th__trace_task {
   uint64_t id;                                  /* sequence number */
+  uint64_t ref;                                 /* its th__ref */
   const char *name;                             /* copied during the call; NULL = "task" */
   uint64_t submitted, ready, started, finished; /* th__ticks() */
-  int64_t bytes;
+  uint64_t starved;                             /* when it first found no memory; 0 = it did not */
+  int64_t bytes;                                /* it allocates */
+  const uint64_t *edges;                        /* th__refs of the tasks it waited for */
+  uint32_t n_edges;
   int32_t lane; /* worker index >= 0, or TH__TRACE_* */
   int16_t device_kind, device_index;
   uint16_t n_reads, n_writes;
@@ -58,14 +66,25 @@ typedef struct th__trace_task {
 
 /* Records a completed task; called by the completing thread. With TH__TRACE_HOST it must be the thread that ran it. */
 void th__trace_task_done(const th__trace_task *t);
-/* Records at submission that task `to` has to wait for the unfinished task `from`. */
-void th__trace_edge(uint64_t from, uint64_t to);
+/* Records what the task with this id does: floating-point operations and bytes read and written, and a note such as its shapes, cut
+ * at TH__TRACE_NAME (NULL: none). From its body; of several calls the last counts. */
+void th__trace_work(uint64_t id, int64_t flops, int64_t moved, const char *note);
 /* Records that the calling thread waited in the public call `where`, between two th__ticks(). */
 void th__trace_host_wait(const char *where, uint64_t begin, uint64_t end);
 /* Records a range of the calling thread, as th__trace_host_wait(). */
 void th__trace_range(const char *name, uint64_t begin, uint64_t end);
 /* Records the value of a counter now. The number of pending tasks needs no call: it follows from the tasks' stamps. */
 void th__trace_counter(const char *name, int64_t value);
+
+/* --- trace_memory.c --- */
+/* Records that a block of d's memory was taken (after that) or is given back (bytes < 0; before that). Who took it: the task of
+ * context, else (NULL) the innermost range of the calling thread. Now and then the figures of d's memory, too. */
+void th__trace_block(th_task_context *context, const th__device_ops *ops, void *state, th_device d,
+                     const void *block, int64_t bytes);
+/* When recording begins: what devices hold. */
+void th__trace_memory_begins(void);
+/* The same without the figures, which need the lock of the device's memory. */
+void th__trace_block_changed(th_device d, uint64_t block, int64_t bytes, const char *who);
 
 /* TH_PROFILE=path: called when the engine has started; records everything. */
 void th__trace_autostart(const char *path);

@@ -21,8 +21,8 @@ typedef enum item_kind {
 } item_kind;
 
 enum { SERIES = ITEM_BYTES - ITEM_PENDING + 1 };
-static const char *const series[SERIES] = {"pending tasks", "ready tasks", "running tasks",
-                                           "bytes of pending tasks"};
+static const char *const series[SERIES] = {"run-ahead", "ready", "in flight",
+                                           "bytes of the run-ahead"};
 
 typedef struct item {
   int64_t at;
@@ -112,6 +112,29 @@ static size_t first_pair(const th__trace_view *v, uint64_t to) {
   return low;
 }
 
+/* Thousandths, in any locale. */
+static void put_rate(FILE *out, const char *key, int64_t amount, int64_t ns) {
+  double rate = ns > 0 ? (double)amount / (double)ns : 0;
+  int64_t thousandths = rate < 1e15 ? (int64_t)(rate * 1000 + 0.5) : 0;
+  fprintf(out, ",\"%s\":%lld.%03d", key, (long long)(thousandths / 1000),
+          (int)(thousandths % 1000));
+}
+
+/* What the task did, as far as it is known. */
+static void put_work(FILE *out, const th__trace_view *v, const th__trace_event *e) {
+  if (e->moved >= 0) {
+    fprintf(out, ",\"flops\":%lld,\"moved\":%lld", (long long)e->flops, (long long)e->moved);
+    put_rate(out, "gflops", e->flops, e->ended - e->began);
+    put_rate(out, "gbs", e->moved, e->ended - e->began);
+  }
+  if (e->note < v->n_names) {
+    fputs(",\"note\":", out);
+    put_string(out, v->names[e->note]);
+  }
+  if (e->starved >= 0) fprintf(out, ",\"starved\":%lld", (long long)e->starved);
+  if (e->copies) fputs(",\"copies\":true", out);
+}
+
 /* Everything a reader of the file cannot get from where the slice lies. */
 static void put_task(FILE *out, const th__trace_view *v, const th__trace_event *e) {
   static const char *const statuses[] = {"ok", "failed", "skipped"};
@@ -122,6 +145,7 @@ static void put_task(FILE *out, const th__trace_view *v, const th__trace_event *
           e->n_writes, (long long)e->bytes, e->status < 3 ? statuses[e->status] : "unknown");
   fprintf(out, ",\"ns\":[%lld,%lld,%lld,%lld]", (long long)e->submitted, (long long)e->ready,
           (long long)e->began, (long long)e->ended);
+  put_work(out, v, e);
   const th__device_ops *ops = th__device_kind_ops(e->device_kind);
   if (strcmp(v->rows[e->row].kind, "host") == 0 && ops != NULL)
     fprintf(out, ",\"device\":\"%.24s:%d\"", ops->name, e->device_index);
@@ -247,12 +271,29 @@ static size_t add_all(const th__trace_view *v, item *items, id_entry *ids, chang
   return n;
 }
 
+/* The sums of memory: events of single blocks would say little in this format. */
+static void put_memory(FILE *out, const th__trace_view *v) {
+  for (size_t i = 0; i < v->n_tags; i++) {
+    const th__trace_tag *t = &v->tags[i];
+    const th__device_ops *ops = th__device_kind_ops(t->device_kind);
+    fprintf(out, "%s{\"device\":\"%.24s:%d\",\"tag\":", i == 0 ? ",\n\"memory\":[" : ",\n",
+            ops == NULL ? "device" : ops->name, t->device_index);
+    put_string(out, v->names[t->name]);
+    fprintf(out, ",\"count\":%llu,\"taken\":%lld,\"at_peak\":%lld,\"peak\":%lld,\"peak_ns\":%lld}",
+            (unsigned long long)t->count, (long long)t->taken, (long long)t->live,
+            (long long)t->peak, (long long)t->peak_at);
+  }
+  if (v->n_tags > 0) putc(']', out);
+}
+
 static void put_head(FILE *out, const th__trace_view *v) {
   fprintf(out,
-          "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"version\":\"%d.%d.%d\",\"dropped\":%llu},\n"
-          "\"traceEvents\":[\n{\"ph\":\"M\",\"pid\":1,\"tid\":0,\"name\":\"process_name\","
-          "\"args\":{\"name\":\"thrum\"}}",
+          "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"version\":\"%d.%d.%d\",\"dropped\":%llu",
           TH_VERSION_MAJOR, TH_VERSION_MINOR, TH_VERSION_PATCH, (unsigned long long)v->dropped);
+  put_memory(out, v);
+  fputs("},\n\"traceEvents\":[\n{\"ph\":\"M\",\"pid\":1,\"tid\":0,\"name\":\"process_name\","
+        "\"args\":{\"name\":\"thrum\"}}",
+        out);
   for (size_t i = 0; i < v->n_rows; i++) {
     fprintf(out,
             ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":%zu,\"name\":\"thread_name\",\"args\":{\"name\":",

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/state.h"
 #include "engine/trace.h"
 
 enum { MOST_RANGES = 64 };
@@ -35,6 +36,18 @@ void th_profile_pop(void) {
   if (i >= MOST_RANGES || ranges.open[i].begin == 0 || !th__trace_on(TH_PROFILE_RANGES)) return;
   th__trace_range(ranges.open[i].name, ranges.open[i].begin, th__ticks());
 }
+
+const char *th__trace_range_now(void) {
+  uint32_t i = ranges.depth;
+  return i == 0 || i > MOST_RANGES ? NULL : ranges.open[i - 1].name;
+}
+
+void th_profile_work(th_task_context *context, int64_t flops, int64_t bytes, const char *note) {
+  if (context != NULL && th__trace_on(TH_PROFILE_OPS))
+    th__trace_work(th__load(&context->task->sequence, TH__RELAXED), flops, bytes, note);
+}
+
+bool th_profile_shapes(void) { return th__trace_on(TH_PROFILE_SHAPES); }
 
 void th_profile_site(const char *call, const char *file, int line) {
   site.call = call;

@@ -7,5 +7,7 @@
 /* "th_item at train.c:42" when the program told where it calls `where`, else `where` itself; what it told is used up. The text
  * stays until this thread's next call. */
 const char *th__trace_site(const char *where);
+/* The innermost range of the calling thread; NULL = none. */
+const char *th__trace_range_now(void);
 
 #endif

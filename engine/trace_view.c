@@ -6,7 +6,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
-#include "engine/device.h"
+#include "engine/parts.h"
 
 enum { MOST_DEPTH = 32, MOST_SUBS = 1024 };
 
@@ -31,6 +31,11 @@ static int by_time(const void *a, const void *b) {
   if (x->started != y->started) return x->started < y->started ? -1 : 1;
   if (x->row != y->row) return x->row < y->row ? -1 : 1;
   return x->depth < y->depth ? -1 : x->depth > y->depth;
+}
+
+static int by_value(const void *a, const void *b) {
+  const uint64_t *x = a, *y = b;
+  return (*x > *y) - (*x < *y);
 }
 
 static int samples_by_time(const void *a, const void *b) {
@@ -101,6 +106,34 @@ static open_row *add_row(layout *l, uint64_t key) {
   return o;
 }
 
+/* Workers of open pools have rows even when they had nothing to do. Returns their keys, in order. NULL when out of memory. */
+static uint64_t *keys_of_workers(size_t *n) {
+  *n = 0;
+  uint32_t phase = th__load(&th__the.phase, TH__ACQUIRE);
+  bool on = phase == TH__PHASE_ON || phase == TH__PHASE_EXITING;
+  uint32_t n_devices = on ? th__load(&th__the.n_devices, TH__ACQUIRE) : 0;
+  uint64_t *keys = th__alloc((n_devices * TH__MAX_WORKERS + 1) * sizeof(*keys));
+  for (uint32_t i = 0; i < n_devices && keys != NULL; i++) {
+    const th__pool_device *d = th__load(&th__the.devices[i], TH__ACQUIRE);
+    int n_workers = d == NULL ? 0 : d->n_workers > 0 ? d->n_workers : d->n_ended;
+    for (int w = 0; w < n_workers && w < TH__MAX_WORKERS; w++)
+      keys[(*n)++] = th__trace_key(d->id.kind, d->id.index, w);
+  }
+  if (*n > 0) qsort(keys, *n, sizeof(*keys), by_value);
+  return keys;
+}
+
+/* Rows for workers whose keys come before `key`; *next is the first that has none yet. */
+static bool add_idle_rows(layout *l, const uint64_t *keys, size_t n, size_t *next, uint64_t key) {
+  for (; *next < n && keys[*next] < key; ++*next) {
+    l->n_open = 0;
+    if (add_row(l, keys[*next]) == NULL) return false;
+  }
+  if (*next < n && keys[*next] == key) ++*next;
+  l->n_open = 0;
+  return true;
+}
+
 /* Finds or makes the row of an event; when there are too many rows the event loses what overlaps in the last one. */
 static th_status place(layout *l, th__trace_event *e) {
   open_row *o = NULL;
@@ -125,13 +158,15 @@ static th_status place(layout *l, th__trace_event *e) {
 th_status th__trace_layout(th__trace_view *view) {
   layout l = {.view = view, .host = -1};
   th_status status = TH_OK;
+  size_t n_workers, next = 0;
+  uint64_t key = 0, *workers = keys_of_workers(&n_workers);
+  if (workers == NULL) return TH_ENOMEM;
   qsort(view->events, view->n_events, sizeof(*view->events), by_row);
-  uint64_t key = 0;
   int64_t lane_free = 0; /* when the work before this event left its lane */
   for (size_t i = 0; i < view->n_events && status == TH_OK; i++) {
     th__trace_event *e = &view->events[i];
     if (i == 0 || e->key != key) {
-      l.n_open = 0;
+      if (!add_idle_rows(&l, workers, n_workers, &next, e->key)) status = TH_ENOMEM;
       lane_free = 0;
       if (is_host(e->key) && (i == 0 || e->key >> 2 != key >> 2)) l.host++;
       key = e->key;
@@ -140,8 +175,11 @@ th_status th__trace_layout(th__trace_view *view) {
       if (e->started < lane_free) e->started = lane_free < e->finished ? lane_free : e->finished;
       lane_free = e->finished > lane_free ? e->finished : lane_free;
     }
-    status = place(&l, e);
+    if (status == TH_OK) status = place(&l, e);
   }
+  if (status == TH_OK && !add_idle_rows(&l, workers, n_workers, &next, UINT64_MAX))
+    status = TH_ENOMEM;
+  th__free(workers);
   th__free(l.open);
   qsort(view->events, view->n_events, sizeof(*view->events), by_time);
   qsort(view->samples, view->n_samples, sizeof(*view->samples), samples_by_time);
@@ -160,6 +198,7 @@ void th__trace_view_free(th__trace_view *view) {
   th__free(view->samples);
   th__free(view->rows);
   th__free((void *)view->names);
+  th__free(view->tags);
   *view = (th__trace_view){0};
 }
 

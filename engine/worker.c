@@ -124,5 +124,6 @@ void th__workers_stop(th__pool_device *device) {
   for (int i = 0; i < device->n_started; i++) th__thread_join(&device->workers[i].handle);
   th__free(device->workers);
   device->workers = NULL;
+  device->n_ended = device->n_workers;
   device->n_workers = device->n_started = 0;
 }

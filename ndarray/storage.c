@@ -8,6 +8,7 @@
 
 #include "devices/blocks.h"
 #include "engine/base/error.h"
+#include "engine/trace.h"
 #include "ndarray/array.h"
 
 /* Up to this size the device's limit is not asked at the call: figures cost more than the answer is worth. */
@@ -53,6 +54,9 @@ th_storage *th__storage_on(th_device d, const th__device_ops *ops, void *state, 
 static void storage_gone(void *arg) {
   th_storage *s = arg;
   char name[32], text[80];
+  if (th__trace_on(TH_PROFILE_MEMORY))
+    th__trace_block_changed(s->device, (uint64_t)(uintptr_t)th__load(&s->data, TH__RELAXED),
+                            -s->bytes, "");
   th__store(&s->data, NULL, TH__RELEASE);
   snprintf(text, sizeof text, "%s was reset: what the array held is gone",
            th_device_name(s->device, name, sizeof name));
@@ -60,6 +64,8 @@ static void storage_gone(void *arg) {
 }
 
 static void give_memory(th_storage *s, void *data) {
+  if (th__trace_on(TH_PROFILE_MEMORY))
+    th__trace_block(NULL, s->ops, s->state, s->device, data, -s->bytes);
   if (s->ops->free_owned)
     s->ops->free_owned(s->state, data, s);
   else
@@ -126,6 +132,8 @@ th_status th__storage_ensure(th_storage *s, bool alone, th_task_context *context
   if (status == TH_OK) {
     /* Release: a reader that meets the block sees it as the pool left it. Another first reader may have won. */
     bool first = alone || th__cas(&s->data, &none, block, TH__ACQ_REL);
+    if (first && th__trace_on(TH_PROFILE_MEMORY))
+      th__trace_block(context, s->ops, s->state, s->device, block, s->bytes);
     if (alone) th__store(&s->data, block, TH__RELEASE);
     if (!first)
       s->ops->free(s->state, block, s->bytes);

@@ -34,6 +34,9 @@ void th__call_drop(th__op_call *c);
 /* Submits the call with operands in and out; the task or this function ends the call. */
 th_status th__call_submit(th__op_call *c, const th_array *const *in, th_array *const *out);
 
+/* Tells the trace what the call does (ops/traced.c). */
+void th__call_traced(const th__op_call *c, th_task_context *context);
+
 /* Elements up to which a cheap operator may run inside the submitting call. */
 #define TH__INLINE_ELEMENTS 4096
 /* Carries out a call of an operator with loops (ops/quick.c) and returns true, or does nothing and returns false. *out is NULL

@@ -316,6 +316,7 @@ static const th_op op_take = {
     .params_size = sizeof(th__take_params),
     .infer = infer_take,
     .vjp = vjp_take,
+    .cost = th__cost_gathered,
     .cpu = take_cpu,
     .test = {-1, 1, 1e-4},
 };

@@ -84,6 +84,9 @@ typedef struct th_operands {
 #define TH_SAVE_IN(i)  (1u << (i))
 #define TH_SAVE_OUT(j) (1u << (16 + (j)))
 
+/* The cost of an operator that reads of input 0 what it writes, picked by its other inputs. */
+th_cost th__cost_gathered(const th_infer *io, const void *params);
+
 struct th_op {      /* one const record per operator */
   const char *name; /* "matmul": traces, messages, lookup, test names */
   th_operands in, out;

@@ -3,6 +3,7 @@
  * same order is: the interceptor's first half, results, the task, its second half. */
 #include "devices/blocks.h"
 #include "engine/base/error.h"
+#include "engine/trace.h"
 #include "ops/call.h"
 #include "ops/lines.h"
 #include "ops/ticket.h"
@@ -44,11 +45,11 @@ static bool lies_like(const th_array *b, const th_array *a) {
   return true;
 }
 
-/* Elements of a call that fits; 0 otherwise. A written operand must not share its storage. */
+/* Elements of a call that fits; 0 otherwise. A written operand must not share its storage. A trace that shows shapes wants them kept. */
 static int64_t fitting_size(const th_op *op, const th_array *const *in, int n_in, int n_out) {
   const th_array *a = n_in > 0 ? in[0] : NULL;
   if (n_in != op->in.min || n_out != op->out.min || n_in > INPUTS || !a || !a->storage) return 0;
-  if (op->params_size > PARAMS || op->drop) return 0;
+  if (op->params_size > PARAMS || op->drop || th__trace_on(TH_PROFILE_SHAPES)) return 0;
   th__line_call call;
   if (!th__dtype_in(a->layout.dtype, op->dtypes)) return 0;
   if (!th__line_find(op, a->layout.dtype, &call)) return 0;
@@ -81,6 +82,13 @@ static void run_converted(const quick *q, th__line_call *call, char **data) {
   th__line_run(data, strides, q->size, call);
 }
 
+/* A written operand is read as well. */
+static void tell_trace(const quick *q, th_task_context *context) {
+  int64_t read = (q->fresh ? q->n - 1 : q->n) * th__dtype_size(q->dtype);
+  th_profile_work(context, q->size, q->size * (read + th__dtype_size(result_type(q->op, q->dtype))),
+                  NULL);
+}
+
 static th_status quick_run(void *arg, th_task_context *context) {
   quick *q = arg;
   char *data[TH__LOOP_OPERANDS];
@@ -89,6 +97,7 @@ static th_status quick_run(void *arg, th_task_context *context) {
     if (!th__load(&s->data, TH__ACQUIRE)) TH_TRY(th__storage_ensure(s, i == 0, context));
     data[i] = (char *)th__load(&s->data, TH__ACQUIRE) + q->offset[i];
   }
+  if (th__trace_on(TH_PROFILE_OPS)) tell_trace(q, context);
   th__line_call call;
   (void)th__line_find(q->op, q->dtype, &call);
   if (call.halves || (q->op->flags & TH_OP_SCALARS))

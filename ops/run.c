@@ -7,6 +7,7 @@
 #include "devices/blocks.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/trace.h"
 #include "ops/ticket.h"
 
 /* What kernels get for a storage of no bytes, so that pointer arithmetic stays defined. */
@@ -80,16 +81,29 @@ static th_status take_workspace(th__op_call *c, th_task_context *context, void *
   if (c->workspace == 0 || c->kernel != c->op->cpu) return TH_OK;
   const th__device_ops *device = th__device_kind_ops(c->device.kind);
   th_status status = device->alloc(th__context_device_state(context), c->workspace, out);
+  if (status == TH_OK && th__trace_on(TH_PROFILE_MEMORY))
+    th__trace_block(context, device, th__context_device_state(context), c->device, *out,
+                    c->workspace);
   if (status == TH_OK) return TH_OK;
   if (status == TH_ENOMEM && !th__context_last_chance(context)) return TH__STARVED;
   return th_context_fail(context, status, "%s: no memory for %lld bytes of workspace", c->op->name,
                          (long long)c->workspace);
 }
 
+static void give_workspace(const th__op_call *c, th_task_context *context, void *workspace) {
+  const th__device_ops *device = th__device_kind_ops(c->device.kind);
+  void *state = th__context_device_state(context);
+  if (th__trace_on(TH_PROFILE_MEMORY))
+    th__trace_block(context, device, state, c->device, workspace, -c->workspace);
+  device->free(state, workspace, c->workspace);
+  th__memory_freed();
+}
+
 /* Body of the task. */
 static th_status call_run(void *call, th_task_context *context) {
   th__op_call *c = call;
   TH_TRY(take_memory(c, context));
+  if (th__trace_on(TH_PROFILE_OPS)) th__call_traced(c, context);
   if (c->op->flags & TH_OP_TRANSFER) return th__transfer_run(c, context);
   void *workspace;
   TH_TRY(take_workspace(c, context, &workspace));
@@ -104,11 +118,7 @@ static th_status call_run(void *call, th_task_context *context) {
                       .workspace = workspace,
                       .context = context};
   th_status status = c->kernel(&k);
-  if (workspace) {
-    th__device_kind_ops(c->device.kind)
-        ->free(th__context_device_state(context), workspace, c->workspace);
-    th__memory_freed();
-  }
+  if (workspace) give_workspace(c, context, workspace);
   return status;
 }
 

@@ -113,6 +113,10 @@ static void add_details(const trace *t, name_figures *lines, size_t n) {
     l->queued = trace_add(l->queued, o->stamps[STAMP_STARTED] - o->stamps[STAMP_READY]);
     l->failed += o->status != TRACE_OK;
     l->bytes = trace_add(l->bytes, o->bytes);
+    if (o->moved < 0) continue;
+    l->flops += (double)o->flops;
+    l->moved += (double)o->moved;
+    l->known = trace_add(l->known, o->end - o->begin);
   }
 }
 

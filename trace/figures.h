@@ -6,13 +6,17 @@
 
 enum { FIGURES_SLICES = 120 }; /* of the time axis */
 
-/* Why a lane that could have worked did not. */
+/* Why a lane that could have worked did not; what comes first counts where several are true. */
 typedef enum idle_cause {
-  IDLE_NOTHING, /* every op submitted so far was running or done */
+  IDLE_QUEUED,  /* an op was ready: waking up, or on its way from a queue */
+  IDLE_MEMORY,  /* an op was ready and found no memory */
+  IDLE_COPY,    /* ops were pending, and one of them waited for a copy */
   IDLE_BLOCKED, /* ops were pending, and all of them waited for others */
-  IDLE_QUEUED,  /* ops were ready: waking up, or on their way from a queue */
+  IDLE_NOTHING, /* every op submitted so far was running or done */
   IDLE_CAUSES
 } idle_cause;
+/* As columns and in words. */
+extern const char *const idle_names[IDLE_CAUSES], *const idle_texts[IDLE_CAUSES];
 
 typedef struct lane_figures {
   int64_t busy; /* ns with an op */
@@ -29,6 +33,8 @@ typedef struct name_figures {
   int64_t queued;  /* from ready to started, summed up */
   int64_t blocked; /* from submitted to ready, summed up */
   int64_t bytes;
+  double flops, moved; /* of the ops that tell, and */
+  int64_t known;       /* the time these took */
 } name_figures;
 
 typedef struct figures {
@@ -54,6 +60,14 @@ void figures_free(figures *f);
 
 /* Where the stretch of so many ns begins in which most is going on; relative to f->begin. -1 when out of memory. */
 int64_t figures_busiest(const trace *t, const figures *f, int64_t stretch);
+
+/* The counters by name and time, thinned to some thousand values each; the caller frees them. NULL when out of memory. */
+trace_sample *figures_counters(const trace *t, size_t *n);
+
+/* flops or bytes per ns: in GFLOP/s, GB/s. 0 where nothing is known. */
+static inline double figures_rate(double amount, int64_t ns) {
+  return ns > 0 ? amount / (double)ns : 0;
+}
 
 /* --- idle.c, for figures.c only --- */
 /* Fills f->lanes and f->parallel. False when out of memory. */

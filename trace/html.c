@@ -17,6 +17,8 @@ typedef struct page {
       order; /* [n_ops] indexes of ops by (row, depth, begin): what lies in a line of the picture follows each other */
   uint32_t *place; /* [n_ops] the inverse */
   int *hues;       /* [n_names] */
+  trace_sample *counters;
+  size_t n_counters;
 } page;
 
 /* --- columns --- */
@@ -82,6 +84,18 @@ static int64_t get_queued(const page *p, size_t i) { return stamp_gap(p, i, STAM
 static int64_t get_ran(const page *p, size_t i) { return stamp_gap(p, i, STAMP_FINISHED); }
 static int64_t get_name(const page *p, size_t i) { return op_at(p, i)->name; }
 static int64_t get_bytes(const page *p, size_t i) { return op_at(p, i)->bytes; }
+/* One more than the number, 0 where the trace does not say. */
+static int64_t get_flops(const page *p, size_t i) { return trace_add(op_at(p, i)->flops, 1); }
+static int64_t get_moved(const page *p, size_t i) { return trace_add(op_at(p, i)->moved, 1); }
+static int64_t get_note(const page *p, size_t i) { return op_at(p, i)->note; }
+static int64_t get_starved(const page *p, size_t i) {
+  const trace_op *o = op_at(p, i);
+  bool waited = o->starved >= 0 && o->starved < o->stamps[STAMP_STARTED];
+  return waited ? o->stamps[STAMP_STARTED] - o->starved : 0;
+}
+static int64_t get_counter_name(const page *p, size_t i) { return p->counters[i].name; }
+static int64_t get_counter_at(const page *p, size_t i) { return p->counters[i].at - p->f->begin; }
+static int64_t get_counter_value(const page *p, size_t i) { return p->counters[i].value; }
 static int64_t get_reads(const page *p, size_t i) { return op_at(p, i)->reads; }
 static int64_t get_writes(const page *p, size_t i) { return op_at(p, i)->writes; }
 static int64_t get_status(const page *p, size_t i) { return op_at(p, i)->status; }
@@ -125,11 +139,12 @@ static void put_columns(const page *p) {
   static const struct {
     const char *key;
     getter *get;
-  } of_ops[] = {{"begin", get_begin},     {"length", get_length}, {"late", get_late},
-                {"blocked", get_blocked}, {"queued", get_queued}, {"ran", get_ran},
-                {"name", get_name},       {"bytes", get_bytes},   {"reads", get_reads},
-                {"writes", get_writes},   {"status", get_status}, {"id", get_id},
-                {"nAfter", get_n_after}},
+  } of_ops[] = {{"begin", get_begin},     {"length", get_length},  {"late", get_late},
+                {"blocked", get_blocked}, {"queued", get_queued},  {"ran", get_ran},
+                {"name", get_name},       {"bytes", get_bytes},    {"reads", get_reads},
+                {"writes", get_writes},   {"status", get_status},  {"id", get_id},
+                {"nAfter", get_n_after},  {"flops", get_flops},    {"moved", get_moved},
+                {"note", get_note},       {"starved", get_starved}},
     of_waits[] = {{"waitRow", get_wait_row},
                   {"waitName", get_wait_name},
                   {"waitBegin", get_wait_begin},
@@ -137,11 +152,16 @@ static void put_columns(const page *p) {
     of_ranges[] = {{"rangeRow", get_range_row},
                    {"rangeName", get_range_name},
                    {"rangeBegin", get_range_begin},
-                   {"rangeLength", get_range_length}};
+                   {"rangeLength", get_range_length}},
+    of_counters[] = {{"counterName", get_counter_name},
+                     {"counterAt", get_counter_at},
+                     {"counterValue", get_counter_value}};
   for (size_t i = 0; i < sizeof of_ops / sizeof *of_ops; i++)
     put_column(p, of_ops[i].key, of_ops[i].get, p->t->n_ops);
   for (size_t i = 0; i < 4; i++) put_column(p, of_waits[i].key, of_waits[i].get, p->t->n_waits);
   for (size_t i = 0; i < 4; i++) put_column(p, of_ranges[i].key, of_ranges[i].get, p->t->n_ranges);
+  for (size_t i = 0; i < 3; i++)
+    put_column(p, of_counters[i].key, of_counters[i].get, p->n_counters);
   put_column(p, "path", get_path, p->f->n_path);
   put_after(p);
 }
@@ -185,9 +205,11 @@ static void put_rows(const page *p) {
     const lane_figures *l = &p->f->lanes[i];
     fprintf(p->out, "%s{\"label\":", i == 0 ? "" : ",");
     text_json(p->out, p->t->lanes[i].label);
-    fprintf(p->out, ",\"kind\":\"%s\",\"ops\":%zu,\"busy\":%lld,\"idle\":[%lld,%lld,%lld]}",
-            kinds[p->t->lanes[i].kind], l->ops, (long long)l->busy, (long long)l->idle[0],
-            (long long)l->idle[1], (long long)l->idle[2]);
+    fprintf(p->out, ",\"kind\":\"%s\",\"ops\":%zu,\"busy\":%lld", kinds[p->t->lanes[i].kind],
+            l->ops, (long long)l->busy);
+    for (int c = 0; c < IDLE_CAUSES; c++)
+      fprintf(p->out, "%s%lld", c == 0 ? ",\"idle\":[" : ",", (long long)l->idle[c]);
+    fputs("]}", p->out);
   }
   putc(']', p->out);
 }
@@ -199,9 +221,28 @@ static void put_table(const page *p, const char *key, const name_figures *lines,
     const name_figures *l = &lines[i];
     fprintf(p->out,
             "%s{\"name\":%u,\"count\":%zu,\"total\":%lld,\"p50\":%lld,\"p99\":%lld,\"max\":%lld,"
-            "\"queued\":%lld}",
+            "\"queued\":%lld,\"gflops\":%.6g,\"gbs\":%.6g}",
             i == 0 ? "" : ",\n", l->name, l->count, (long long)l->total, (long long)l->p50,
-            (long long)l->p99, (long long)l->most, (long long)l->queued);
+            (long long)l->p99, (long long)l->most, (long long)l->queued,
+            figures_rate(l->flops, l->known), figures_rate(l->moved, l->known));
+  }
+  putc(']', p->out);
+}
+
+static void put_causes_and_memory(const page *p) {
+  for (int c = 0; c < IDLE_CAUSES; c++) {
+    fputs(c == 0 ? ",\n\"causes\":[" : ",", p->out);
+    text_json(p->out, idle_texts[c]);
+  }
+  fputs("],\n\"memory\":[", p->out);
+  for (size_t i = 0; i < p->t->n_memory; i++) {
+    const trace_memory *m = &p->t->memory[i];
+    fprintf(
+        p->out,
+        "%s{\"device\":%u,\"tag\":%u,\"count\":%llu,\"taken\":%lld,\"atPeak\":%lld,\"peak\":%lld,"
+        "\"peakAt\":%lld}",
+        i == 0 ? "" : ",", m->device, m->tag, (unsigned long long)m->count, (long long)m->taken,
+        (long long)m->at_peak, (long long)m->peak, (long long)(m->peak_at - p->f->begin));
   }
   putc(']', p->out);
 }
@@ -224,6 +265,7 @@ static void put_data(const page *p, const char *title) {
   put_tracks(p);
   put_table(p, "table", f->names, f->n_names);
   put_table(p, "waits", f->waits, f->n_waits);
+  put_causes_and_memory(p);
   put_columns(p);
   fputs("}\n", p->out);
 }
@@ -261,7 +303,8 @@ static bool make_order(page *p) {
 bool html_write(const trace *t, const figures *f, const char *title, FILE *out) {
   page p = {.t = t, .f = f, .out = out};
   p.hues = calloc(t->n_names, sizeof *p.hues);
-  bool ok = make_order(&p) && p.hues != NULL && report_hues(t, f, p.hues);
+  p.counters = figures_counters(t, &p.n_counters);
+  bool ok = make_order(&p) && p.hues != NULL && p.counters != NULL && report_hues(t, f, p.hues);
   const char *text = page_html;
   while (ok && *text != 0) {
     const char *mark = strchr(text, '@');
@@ -284,5 +327,6 @@ bool html_write(const trace *t, const figures *f, const char *title, FILE *out) 
   free(p.order);
   free(p.place);
   free(p.hues);
+  free(p.counters);
   return ok;
 }

@@ -4,41 +4,75 @@
 
 #include "trace/figures.h"
 
-/* What a device's ops are about, from `at` until the next one. */
+const char *const idle_names[] = {"waking", "memory", "copy", "blocked", "no work"};
+const char *const idle_texts[] = {"waking up, queueing", "waiting for memory", "waiting for a copy",
+                                  "waiting for a predecessor", "no work submitted"};
+
+/* What a device's ops are about, from `at` until the next one: changes first, then, summed up, numbers of ops. */
 typedef struct phase {
   int64_t at;
-  int64_t blocked, queued; /* changes first, then, summed up, numbers of ops */
+  int64_t ops[IDLE_CAUSES]; /* that make each cause true; IDLE_NOTHING is unused */
 } phase;
+enum { PHASES = 5 }; /* of one op at most */
 
 static int by_time(const void *a, const void *b) {
   const phase *x = a, *y = b;
   return (x->at > y->at) - (x->at < y->at);
 }
 
-/* The phases of a device, in the order of time; phases has room for three per op. */
-static size_t phases_of(const trace *t, uint32_t device, phase *phases) {
-  size_t n = 0;
-  for (size_t i = 0; i < t->n_ops; i++) {
-    const trace_op *o = &t->ops[i];
-    if (o->device != device) continue;
-    phases[n++] = (phase){o->stamps[STAMP_SUBMITTED], 1, 0};
-    phases[n++] = (phase){o->stamps[STAMP_READY], -1, 1};
-    phases[n++] = (phase){o->stamps[STAMP_STARTED], 0, -1};
+/* From when on an op waited for a copy: since that one could begin, if the last that it waited for was one. Else when it was
+ * ready. */
+static int64_t copy_begins(const trace *t, const trace_op *o) {
+  const trace_op *last = NULL;
+  for (size_t j = 0; j < o->n_after; j++) {
+    int64_t p = t->waited[o->first_after + j];
+    if (p != TRACE_ABSENT && (last == NULL || t->ops[p].end > last->end)) last = &t->ops[p];
   }
+  int64_t ready = o->stamps[STAMP_READY], submitted = o->stamps[STAMP_SUBMITTED];
+  if (last == NULL || !last->copies) return ready;
+  int64_t from = last->stamps[STAMP_READY];
+  return from < submitted ? submitted : from > ready ? ready : from;
+}
+
+static phase *put_phase(phase *p, int64_t at, int ends, int begins) {
+  *p = (phase){.at = at};
+  if (ends >= 0) p->ops[ends]--;
+  if (begins >= 0) p->ops[begins]++;
+  return p + 1;
+}
+
+/* Submitted, waits for others, for a copy, in a queue, for memory, starts: what of it there is. */
+static phase *phases_of_op(const trace *t, const trace_op *o, phase *p) {
+  int64_t copy = copy_begins(t, o), ready = o->stamps[STAMP_READY],
+          start = o->stamps[STAMP_STARTED];
+  bool waits = copy < ready, starves = o->starved >= ready && o->starved <= start;
+  p = put_phase(p, o->stamps[STAMP_SUBMITTED], -1, IDLE_BLOCKED);
+  if (waits) p = put_phase(p, copy, IDLE_BLOCKED, IDLE_COPY);
+  p = put_phase(p, ready, waits ? IDLE_COPY : IDLE_BLOCKED, IDLE_QUEUED);
+  if (starves) p = put_phase(p, o->starved, IDLE_QUEUED, IDLE_MEMORY);
+  return put_phase(p, start, starves ? IDLE_MEMORY : IDLE_QUEUED, -1);
+}
+
+/* The phases of a device, in the order of time; phases has room for PHASES per op. */
+static size_t phases_of(const trace *t, uint32_t device, phase *phases) {
+  phase *end = phases, now = {.at = 0};
+  for (size_t i = 0; i < t->n_ops; i++)
+    if (t->ops[i].device == device) end = phases_of_op(t, &t->ops[i], end);
+  size_t n = (size_t)(end - phases), kept = 0;
   qsort(phases, n, sizeof *phases, by_time);
-  int64_t blocked = 0, queued = 0;
-  size_t kept = 0;
   for (size_t i = 0; i < n; i++) {
-    blocked += phases[i].blocked;
-    queued += phases[i].queued;
+    now.at = phases[i].at;
+    for (int c = 0; c < IDLE_CAUSES; c++) now.ops[c] += phases[i].ops[c];
     if (i + 1 < n && phases[i + 1].at == phases[i].at) continue;
-    phases[kept++] = (phase){phases[i].at, blocked, queued};
+    phases[kept++] = now;
   }
   return kept;
 }
 
 static idle_cause cause_of(const phase *p) {
-  return p->queued > 0 ? IDLE_QUEUED : p->blocked > 0 ? IDLE_BLOCKED : IDLE_NOTHING;
+  int c = 0;
+  while (c < IDLE_NOTHING && p->ops[c] <= 0) c++;
+  return (idle_cause)c;
 }
 
 /* Adds the gap [from, to) to the causes. *next: the first phase behind the last gap, which lies before this one. */
@@ -102,7 +136,7 @@ static void add_parallel(figures *f, int64_t begin, int64_t end) {
 
 bool figures_lanes(const trace *t, figures *f) {
   span *spans = malloc((t->n_ops + 1) * sizeof *spans);
-  phase *phases = malloc((t->n_ops * 3 + 1) * sizeof *phases);
+  phase *phases = malloc((t->n_ops * PHASES + 1) * sizeof *phases);
   bool ok = spans != NULL && phases != NULL;
   uint32_t device = UINT32_MAX;
   size_t n_phases = 0;

@@ -19,11 +19,11 @@ typedef struct entry {
   bool has_ts, has_dur, has_tid, has_flow;
   struct { /* args */
     uint64_t id;
-    int64_t ns[STAMPS], bytes, value;
+    int64_t ns[STAMPS], bytes, value, flops, moved, starved;
     int n_ns;
-    bool has_id, has_value;
+    bool has_id, has_value, has_flops, has_moved, has_starved, copies;
     uint32_t reads, writes;
-    char status[12], name[TEXT], kind[12], lane[TEXT], device[64];
+    char status[12], name[TEXT], kind[12], lane[TEXT], device[64], note[TEXT];
     size_t first_after, n_after;
   } args;
 } entry;
@@ -33,7 +33,7 @@ typedef struct loader {
   scanner scan;
   entry e;
   size_t room_ops, room_after, room_waits, room_ranges, room_samples, room_flows, room_rows,
-      room_lanes, room_names;
+      room_lanes, room_names, room_memory;
   uint32_t *row_of; /* [MOST_TID + 1] index + 1, 0 = none yet */
   uint32_t *slots;  /* of names: open addressing, index + 1 */
   size_t n_slots;
@@ -143,6 +143,7 @@ static bool name_row(loader *l) {
   if (row->label != NULL) return scan_refuse(&l->scan, "a row with two names");
   for (int i = 0; i < 5; i++)
     if (strcmp(l->e.args.kind, kinds[i]) == 0) row->kind = (trace_row_kind)i;
+  row->used = row->used || row->kind <= ROW_LANE; /* a lane without ops is idle, not absent */
   row->label = strdup(l->e.args.name);
   if (row->label == NULL) return out_of_memory(l);
   return lane_of(l, row, l->e.args.lane[0] != 0 ? l->e.args.lane : l->e.args.name);
@@ -177,11 +178,16 @@ static bool add_op(loader *l) {
                 .first_after = e->args.first_after,
                 .n_after = (uint32_t)e->args.n_after,
                 .reads = e->args.reads,
-                .writes = e->args.writes};
+                .writes = e->args.writes,
+                .copies = e->args.copies};
+  o.flops = e->args.has_flops && e->args.has_moved ? e->args.flops : -1;
+  o.moved = e->args.has_flops && e->args.has_moved ? e->args.moved : -1;
+  o.starved = e->args.has_starved ? e->args.starved : -1;
   memcpy(o.stamps, e->args.ns, sizeof o.stamps);
   for (uint8_t i = 0; i < 3; i++)
     if (strcmp(e->args.status, statuses[i]) == 0) o.status = i;
-  if (!span_of(l, &o.begin, &o.end) || !row_of(l, &o.row) || !intern(l, e->name, &o.name))
+  if (!span_of(l, &o.begin, &o.end) || !row_of(l, &o.row) || !intern(l, e->name, &o.name) ||
+      !intern(l, e->args.note, &o.note))
     return false;
   t->rows[o.row].used = true;
   if (e->args.device[0] != 0 && !intern(l, e->args.device, &o.device)) return false;
@@ -298,9 +304,22 @@ static bool get_after(loader *l, scan_token token) {
   return true;
 }
 
+/* A count of something that was done. */
+static bool get_amount(loader *l, scan_token token, int64_t *out) {
+  if (!get_signed(l, token, out)) return false;
+  return *out >= 0 || scan_refuse(&l->scan, "a negative amount");
+}
+
+static bool get_flag(loader *l, scan_token token, bool *out) {
+  if (token != SCAN_WORD) return scan_refuse(&l->scan, "true or false was expected");
+  *out = l->scan.text[0] == 't';
+  return true;
+}
+
 static bool parse_arg(loader *l) {
-  static const char *const keys[] = {"id",     "ns",   "bytes", "value", "reads",  "writes",
-                                     "status", "name", "kind",  "lane",  "device", "after"};
+  static const char *const keys[] = {"id",     "ns",    "bytes", "value",  "reads",  "writes",
+                                     "status", "name",  "kind",  "lane",   "device", "after",
+                                     "flops",  "moved", "note",  "copies", "starved"};
   enum { N = sizeof keys / sizeof *keys };
   int key = 0;
   while (key < N && !scan_is(&l->scan, keys[key])) key++;
@@ -318,6 +337,11 @@ static bool parse_arg(loader *l) {
   case 9: return get_text(l, token, l->e.args.lane, sizeof l->e.args.lane);
   case 10: return get_text(l, token, l->e.args.device, sizeof l->e.args.device);
   case 11: return get_after(l, token);
+  case 12: return l->e.args.has_flops = get_amount(l, token, &l->e.args.flops);
+  case 13: return l->e.args.has_moved = get_amount(l, token, &l->e.args.moved);
+  case 14: return get_text(l, token, l->e.args.note, sizeof l->e.args.note);
+  case 15: return get_flag(l, token, &l->e.args.copies);
+  case 16: return l->e.args.has_starved = get_amount(l, token, &l->e.args.starved);
   default: return token != SCAN_ERROR && scan_skip(&l->scan, token);
   }
 }
@@ -362,17 +386,54 @@ static bool parse_events(loader *l, scan_token token) {
   return true;
 }
 
+static bool parse_memory_line(loader *l) {
+  static const char *const keys[] = {"device",  "tag",  "count",  "taken",
+                                     "at_peak", "peak", "peak_ns"};
+  enum { N = sizeof keys / sizeof *keys };
+  trace_memory m = {.tag = 0};
+  char text[TEXT];
+  scan_token token;
+  while ((token = scan_next(&l->scan)) != SCAN_OBJECT_END) {
+    if (token == SCAN_ERROR) return false;
+    int key = 0;
+    while (key < N && !scan_is(&l->scan, keys[key])) key++;
+    token = scan_next(&l->scan);
+    int64_t *const amounts[] = {&m.taken, &m.at_peak, &m.peak, &m.peak_at};
+    bool ok = key < 2 ? get_text(l, token, text, sizeof text) &&
+                            intern(l, text, key == 0 ? &m.device : &m.tag)
+              : key == 2 ? get_unsigned(l, token, &m.count)
+              : key < N  ? get_amount(l, token, amounts[key - 3])
+                         : token != SCAN_ERROR && scan_skip(&l->scan, token);
+    if (!ok) return false;
+  }
+  if (!grow(l, &l->t->memory, &l->room_memory, l->t->n_memory, sizeof m)) return false;
+  l->t->memory[l->t->n_memory++] = m;
+  return true;
+}
+
+static bool parse_memory(loader *l, scan_token token) {
+  if (token != SCAN_LIST) return scan_refuse(&l->scan, "memory that is no list");
+  while ((token = scan_next(&l->scan)) != SCAN_LIST_END) {
+    if (token != SCAN_OBJECT) return scan_refuse(&l->scan, "a line of memory that is no object");
+    if (!parse_memory_line(l)) return false;
+  }
+  return true;
+}
+
 static bool parse_other(loader *l, scan_token token) {
   if (token != SCAN_OBJECT) return scan_skip(&l->scan, token);
   while ((token = scan_next(&l->scan)) != SCAN_OBJECT_END) {
     if (token == SCAN_ERROR) return false;
     bool version = scan_is(&l->scan, "version"), dropped = scan_is(&l->scan, "dropped");
+    bool memory = scan_is(&l->scan, "memory");
     token = scan_next(&l->scan);
     bool ok = token != SCAN_ERROR;
     if (ok && version)
       ok = get_text(l, token, l->t->version, sizeof l->t->version);
     else if (ok && dropped)
       ok = get_unsigned(l, token, &l->t->dropped);
+    else if (ok && memory)
+      ok = parse_memory(l, token);
     else if (ok)
       ok = scan_skip(&l->scan, token);
     if (!ok) return false;
@@ -478,7 +539,7 @@ void trace_free(trace *t) {
   for (size_t i = 0; i < t->n_names; i++) free(t->names[i]);
   for (size_t i = 0; i < t->n_rows; i++) free(t->rows[i].label);
   for (size_t i = 0; i < t->n_lanes; i++) free(t->lanes[i].label);
-  void *parts[] = {t->ops,     t->by_id, t->after, t->waited, t->waits, t->ranges,
-                   t->samples, t->flows, t->rows,  t->lanes,  t->names, t};
+  void *parts[] = {t->ops,   t->by_id, t->after, t->waited, t->waits,  t->ranges, t->samples,
+                   t->flows, t->rows,  t->lanes, t->names,  t->memory, t};
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) free(parts[i]);
 }

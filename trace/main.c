@@ -18,7 +18,9 @@ static const char help[] =
     "  summary        wall time, what bounds it, how busy lanes are and why not, top ops, host "
     "waits\n"
     "  critical-path  the longest chain of ops that waited for each other\n"
-    "  table          count, total, mean, percentiles, queue time and share per op name\n"
+    "  table          count, total, mean, percentiles, queue time, share, GFLOP/s and GB/s per op "
+    "name; memory by\n"
+    "                 who took it (not in csv)\n"
     "  html           the timeline as one HTML file that needs no network\n"
     "  svg            a picture of a window for documents\n"
     "  ascii          the timeline in letters\n"
@@ -151,7 +153,10 @@ static int run_path(const options *o, const trace *t, const figures *f, FILE *ou
 }
 
 static int run_table(const options *o, const trace *t, const figures *f, FILE *out) {
-  report_table(t, f, o->format, o->most == 0 ? SIZE_MAX : (size_t)o->most, out);
+  size_t most = o->most == 0 ? SIZE_MAX : (size_t)o->most;
+  report_table(t, f, o->format, most, out);
+  if (o->format == REPORT_TEXT && t->n_memory > 0) putc('\n', out);
+  if (o->format == REPORT_TEXT) report_memory(t, f, most, out);
   return 0;
 }
 

@@ -11,8 +11,10 @@ typedef enum report_format { REPORT_TEXT, REPORT_JSON, REPORT_CSV } report_forma
 void report_summary(const trace *t, const figures *f, FILE *out);
 /* Every op of the longest chain, at most `most` of them. */
 void report_path(const trace *t, const figures *f, size_t most, FILE *out);
-/* Per name: count, total, mean, percentiles, share, queue time. */
+/* Per name: count, total, mean, percentiles, share, queue time, GFLOP/s, GB/s. JSON has the memory, too. */
 void report_table(const trace *t, const figures *f, report_format format, size_t most, FILE *out);
+/* Per device: its peak, and who held how much then. most: lines per device. */
+void report_memory(const trace *t, const figures *f, size_t most, FILE *out);
 /* The same of host waits, by the place where they waited. */
 void report_waits(const trace *t, const figures *f, size_t most, FILE *out);
 

@@ -38,8 +38,9 @@ static void put_bounds(const figures *f, FILE *out) {
 
 static void put_lanes(const trace *t, const figures *f, FILE *out) {
   int64_t wall = f->end - f->begin;
-  fprintf(out, "%-*s %9s %10s %7s   idle: %-9s %-9s %s\n", LABEL, "lane", "ops", "busy", "",
-          "no work", "blocked", "queued");
+  fprintf(out, "%-*s %9s %10s %7s   idle:", LABEL, "lane", "ops", "busy", "");
+  for (int c = IDLE_CAUSES - 1; c >= 0; c--) fprintf(out, " %9s", idle_names[c]);
+  putc('\n', out);
   for (size_t i = 0; i < t->n_lanes; i++) {
     const lane_figures *l = &f->lanes[i];
     char name[LABEL + 1], text[TEXT_TIME];
@@ -47,16 +48,20 @@ static void put_lanes(const trace *t, const figures *f, FILE *out) {
     fprintf(out, "%-*s %9zu %10s %5.1f %%", LABEL, text_plain(t->lanes[i].label, LABEL, name),
             l->ops, text_time(l->busy, text), percent(l->busy, wall));
     if (t->lanes[i].kind != ROW_HOST) {
-      fputs("         ", out);
-      for (int c = 0; c < IDLE_CAUSES; c++)
-        fprintf(out, "%5.1f %%%s", percent(l->idle[c], wall), c + 1 < IDLE_CAUSES ? "   " : "");
+      fputs("        ", out);
+      for (int c = IDLE_CAUSES - 1; c >= 0; c--)
+        fprintf(out, " %7.1f %%", percent(l->idle[c], wall));
     }
     putc('\n', out);
   }
-  fputs("  no work: nothing was submitted; blocked: all pending ops waited for others; queued: ops "
-        "were ready, a lane\n"
-        "  had to wake up or to find them\n\n",
-        out);
+  fputs(
+      "  idle, the first that is true: waking: an op was ready, a lane had to wake up or to find "
+      "it; "
+      "memory: an op was\n"
+      "  ready and found none; copy: an op waited for a copy; blocked: all pending ops waited for "
+      "others; no work:\n"
+      "  nothing was submitted\n\n",
+      out);
 }
 
 static void put_parallel(const figures *f, FILE *out) {
@@ -79,6 +84,8 @@ void report_summary(const trace *t, const figures *f, FILE *out) {
   put_lanes(t, f, out);
   put_parallel(f, out);
   report_table(t, f, REPORT_TEXT, TOP, out);
+  if (t->n_memory > 0) putc('\n', out);
+  report_memory(t, f, TOP, out);
   if (f->n_waits == 0) return;
   putc('\n', out);
   report_waits(t, f, TOP, out);

@@ -35,8 +35,8 @@ static void put_text(const trace *t, const figures *f, size_t most, FILE *out) {
   size_t n = f->n_names < most ? f->n_names : most;
   int width = width_of(t, f->names, n, "operation");
   int64_t all = total_of(f->names, f->n_names);
-  fprintf(out, "%-*s %9s %10s %10s %10s %10s %10s %10s %7s\n", width, "operation", "count", "total",
-          "mean", "p50", "p99", "max", "queued", "share");
+  fprintf(out, "%-*s %9s %10s %10s %10s %10s %10s %10s %7s %8s %8s\n", width, "operation", "count",
+          "total", "mean", "p50", "p99", "max", "queued", "share", "GFLOP/s", "GB/s");
   for (size_t i = 0; i < n; i++) {
     const name_figures *l = &f->names[i];
     char name[NAME + 1];
@@ -44,7 +44,10 @@ static void put_text(const trace *t, const figures *f, size_t most, FILE *out) {
     int64_t times[] = {l->total, l->total / count, l->p50, l->p99, l->most, l->queued / count};
     fprintf(out, "%-*s %9zu", width, text_plain(t->names[l->name], NAME, name), l->count);
     put_times(times, 6, out);
-    fprintf(out, " %5.1f %%\n", 100 * share(l->total, all));
+    char rates[2][TEXT_TIME];
+    fprintf(out, " %5.1f %% %8s %8s\n", 100 * share(l->total, all),
+            text_rate(figures_rate(l->flops, l->known), rates[0]),
+            text_rate(figures_rate(l->moved, l->known), rates[1]));
   }
   if (f->n_names > n) fprintf(out, "and %zu more names\n", f->n_names - n);
 }
@@ -72,7 +75,20 @@ static void put_json(const trace *t, const figures *f, size_t most, FILE *out) {
     values_of(&f->names[i], values);
     for (int c = 0; c < COLUMNS; c++)
       fprintf(out, ",\"%s\":%lld", columns[c], (long long)values[c]);
-    fprintf(out, ",\"share\":%.6f}", share(f->names[i].total, all));
+    fprintf(out, ",\"share\":%.6f,\"gflops\":%.6g,\"gbs\":%.6g}", share(f->names[i].total, all),
+            figures_rate(f->names[i].flops, f->names[i].known),
+            figures_rate(f->names[i].moved, f->names[i].known));
+  }
+  fputs("\n],\"memory\":[", out);
+  for (size_t i = 0; i < t->n_memory; i++) {
+    const trace_memory *m = &t->memory[i];
+    fputs(i == 0 ? "\n{\"device\":" : ",\n{\"device\":", out);
+    text_json(out, t->names[m->device]);
+    fputs(",\"tag\":", out);
+    text_json(out, t->names[m->tag]);
+    fprintf(out, ",\"blocks\":%llu,\"taken\":%lld,\"at_peak\":%lld,\"peak\":%lld,\"peak_ns\":%lld}",
+            (unsigned long long)m->count, (long long)m->taken, (long long)m->at_peak,
+            (long long)m->peak, (long long)m->peak_at);
   }
   fputs("\n]}\n", out);
 }
@@ -81,20 +97,40 @@ static void put_csv(const trace *t, const figures *f, size_t most, FILE *out) {
   int64_t all = total_of(f->names, f->n_names), values[COLUMNS];
   fputs("name", out);
   for (int c = 0; c < COLUMNS; c++) fprintf(out, ",%s", columns[c]);
-  fputs(",share\n", out);
+  fputs(",share,gflops,gbs\n", out);
   for (size_t i = 0; i < f->n_names && i < most; i++) {
     text_csv(out, t->names[f->names[i].name]);
     values_of(&f->names[i], values);
     for (int c = 0; c < COLUMNS; c++) fprintf(out, ",%lld", (long long)values[c]);
-    fprintf(out, ",%.6f\n", share(f->names[i].total, all));
+    fprintf(out, ",%.6f,%.6g,%.6g\n", share(f->names[i].total, all),
+            figures_rate(f->names[i].flops, f->names[i].known),
+            figures_rate(f->names[i].moved, f->names[i].known));
   }
 }
 
 void report_table(const trace *t, const figures *f, report_format format, size_t most, FILE *out) {
   switch (format) {
-  case REPORT_TEXT: put_text(t, f, most, out); return;
+  case REPORT_TEXT: put_text(t, f, most, out); return; /* memory: see report_memory() */
   case REPORT_JSON: put_json(t, f, most, out); return;
   case REPORT_CSV: put_csv(t, f, most, out); return;
+  }
+}
+
+void report_memory(const trace *t, const figures *f, size_t most, FILE *out) {
+  char name[NAME + 1], text[2][TEXT_TIME];
+  for (size_t i = 0, shown = 0; i < t->n_memory; i++, shown++) {
+    const trace_memory *m = &t->memory[i];
+    if (i == 0 || m->device != m[-1].device) {
+      shown = 0;
+      fprintf(out, "%smemory of %s: at most %s, at %s\n", i == 0 ? "" : "\n",
+              text_plain(t->names[m->device], NAME, name), text_bytes(m->peak, text[0]),
+              text_time(m->peak_at - f->begin, text[1]));
+      fprintf(out, "%-*s %9s %12s %12s\n", NAME, "taken by", "blocks", "in all", "then");
+    }
+    if (shown >= most) continue;
+    fprintf(out, "%-*s %9llu %12s %12s\n", NAME, text_plain(t->names[m->tag], NAME, name),
+            (unsigned long long)m->count, text_bytes(m->taken, text[0]),
+            text_bytes(m->at_peak, text[1]));
   }
 }
 

@@ -23,6 +23,23 @@ const char *text_time(int64_t ns, char out[TEXT_TIME]) {
   return out;
 }
 
+const char *text_bytes(int64_t bytes, char out[TEXT_TIME]) {
+  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = (double)bytes;
+  int unit = 0;
+  for (; value >= 1023.95 && unit < 4; unit++) value /= 1024;
+  snprintf(out, TEXT_TIME, "%.*f %s", unit > 0, value, units[unit]);
+  return out;
+}
+
+const char *text_rate(double rate, char out[TEXT_TIME]) {
+  if (rate < 0.005)
+    snprintf(out, TEXT_TIME, "-");
+  else
+    snprintf(out, TEXT_TIME, "%.*f", rate < 9.995 ? 2 : rate < 99.95 ? 1 : 0, rate);
+  return out;
+}
+
 const char *text_plain(const char *name, int width, char *out) {
   int n = 0;
   for (const unsigned char *s = (const unsigned char *)name; *s != 0 && n < width; s++) {

@@ -6,10 +6,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { TEXT_TIME = 32 };
+enum { TEXT_TIME = 32 }; /* also of the two below */
 
 /* "12.3 us" and the like; returns out. */
 const char *text_time(int64_t ns, char out[TEXT_TIME]);
+/* "1.5 MiB" and the like; returns out. */
+const char *text_bytes(int64_t bytes, char out[TEXT_TIME]);
+/* A rate such as GFLOP/s with three digits, "-" for 0; returns out. */
+const char *text_rate(double rate, char out[TEXT_TIME]);
 /* The name cut to width characters, with '?' for what could disturb a terminal or the columns; out has width + 1 bytes. */
 const char *text_plain(const char *name, int width, char *out);
 /* The name as a JSON string with quotes, in ASCII where it matters to HTML: '<' and '&' are escaped as well. */

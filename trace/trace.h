@@ -30,14 +30,19 @@ typedef struct trace_op {
   int64_t begin, end;     /* where the slice lies in its row */
   int64_t stamps[STAMPS]; /* as recorded */
   int64_t bytes;
+  int64_t flops,
+      moved; /* what it did: operations, bytes read and written; -1 = the trace does not say */
+  int64_t starved;    /* since when it waited for memory until it started; -1 = it did not */
   int64_t self;       /* end - begin without what nests in it */
   size_t first_after; /* in trace.after: ids it waited for, then, in trace.waited, their indexes */
   uint32_t n_after;
   uint32_t name, row,
-      device; /* device: of the lane it belongs to, also where a host thread ran it */
+      device;    /* device: of the lane it belongs to, also where a host thread ran it */
+  uint32_t note; /* index of a name; 0 = none */
   uint32_t reads, writes;
   uint16_t depth; /* how many ops of its row it lies in */
   uint8_t status;
+  bool copies; /* it moves data between devices, or from and to the host */
 } trace_op;
 
 typedef struct trace_wait { /* a host thread waited in the call or at the place `name` */
@@ -54,6 +59,14 @@ typedef struct trace_sample { /* a counter's value from here on */
   int64_t at, value;
   uint32_t name;
 } trace_sample;
+
+/* Memory of a device that ops of a name, or a range, took. All lines of a device have its peak. */
+typedef struct trace_memory {
+  uint32_t device, tag;   /* indexes of names */
+  uint64_t count;         /* blocks */
+  int64_t taken, at_peak; /* bytes in all, and of those live when the device held most */
+  int64_t peak, peak_at;  /* bytes; ns */
+} trace_memory;
 
 typedef struct trace_flow { /* one end of an arrow */
   uint64_t id;
@@ -90,6 +103,8 @@ typedef struct trace {
   size_t n_samples;
   trace_flow *flows;
   size_t n_flows;
+  trace_memory *memory; /* in the order of the file: by device, what held most at its peak first */
+  size_t n_memory;
   trace_row *rows;
   size_t n_rows;
   trace_lane *lanes;

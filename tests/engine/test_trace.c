@@ -20,7 +20,7 @@ enum { RING = 262144 }; /* records one thread can keep */
 Test(trace, off_records_nothing) {
   cr_assert(not(th__trace_on(TH_PROFILE_ALL)));
   tracing_task(1, "a", 0, th__ticks(), th__ticks());
-  th__trace_edge(1, 2);
+  th__trace_work(1, 2, 3, "n");
   th__trace_host_wait("w", 1, 2);
   th__trace_counter("c", 1);
   json *trace = tracing_json();
@@ -42,7 +42,7 @@ Test(trace, only_what_was_asked_for) {
   cr_assert(eq(int, tracing_count(trace, "C"), 0));
   cr_assert(tracing_find(trace, "X", "th_item") != NULL);
   json_free(trace);
-  cr_assert(eq(int, th_profile_start(32), TH_EINVAL));
+  cr_assert(eq(int, th_profile_start(128), TH_EINVAL));
   cr_assert(strstr(th_last_error(), "th_profile_start") != NULL, "%s", th_last_error());
 }
 
@@ -137,7 +137,8 @@ static void *record_on(void *arg) {
     snprintf(name, sizeof(name), "n%d", (int)(i % 100));
     uint64_t now = th__ticks();
     tracing_task(i, name, TH__TRACE_HOST, now, th__ticks());
-    th__trace_edge(i, i + 1);
+    th__trace_work(i, 1, 2, name);
+    th__trace_block_changed(th_cpu(0), i, 64, name);
     th__trace_counter("c", (int64_t)i);
     th__trace_host_wait(arg, now, th__ticks());
     if (i % 16 == 0) th__sleep_ns(100000);

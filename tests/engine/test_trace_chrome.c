@@ -79,7 +79,7 @@ Test(trace_chrome, arguments_of_a_task) {
                          .ready = start + 2500,
                          .started = start + 10000,
                          .finished = start + 110001,
-                         .bytes = -1,
+                         .bytes = 4096,
                          .lane = 3,
                          .n_reads = 2,
                          .n_writes = 7,
@@ -93,11 +93,93 @@ Test(trace_chrome, arguments_of_a_task) {
   cr_assert(epsilon_eq(dbl, json_number(args, "queue_us", 0), 7.5, 0.002));
   cr_assert(epsilon_eq(dbl, json_number(args, "reads", 0), 2, 0));
   cr_assert(epsilon_eq(dbl, json_number(args, "writes", 0), 7, 0));
-  cr_assert(epsilon_eq(dbl, json_number(args, "bytes", 0), -1, 0));
+  cr_assert(epsilon_eq(dbl, json_number(args, "bytes", 0), 4096, 0));
   cr_assert(eq(str, (char *)json_text(args, "status"), "failed"));
   const char *row = tracing_row(trace, e);
   cr_assert(strstr(row, ":0 worker 3") != NULL, "row is %s", row);
   json_free(trace);
+}
+
+Test(trace_chrome, what_a_task_did) {
+  tracing_use_ns();
+  uint64_t start = tracing_start(0, 1000000);
+  th__trace_work(7, 1, 1, "overwritten");
+  th__trace_work(7, 400000, 100000, "f32(2) -> f32(2)");
+  th__trace_work(8, 5, -1, "no bytes, so nothing");
+  th__trace_task task = {.id = 7,
+                         .name = "did",
+                         .submitted = start,
+                         .ready = start + 100,
+                         .starved = start + 300,
+                         .started = start + 1000,
+                         .finished = start + 201000,
+                         .status = TH__TRACE_OK | TH__TRACE_COPY};
+  th__trace_task_done(&task);
+  tracing_task(8, "silent", 0, start, start + 10);
+  task = (th__trace_task){.id = 9,
+                          .name = "stale",
+                          .submitted = start,
+                          .ready = start + 500,
+                          .starved = start + 400,
+                          .started = start + 600,
+                          .finished = start + 700};
+  th__trace_task_done(&task);
+  json *trace = tracing_json();
+  cr_assert(eq(str, (char *)tracing_check(trace), ""));
+  const json *did = json_get(tracing_find(trace, "X", "did"), "args");
+  cr_assert(epsilon_eq(dbl, json_number(did, "flops", 0), 400000, 0));
+  cr_assert(epsilon_eq(dbl, json_number(did, "moved", 0), 100000, 0));
+  cr_assert(epsilon_eq(dbl, json_number(did, "gflops", 0), 2, 0.01));
+  cr_assert(epsilon_eq(dbl, json_number(did, "gbs", 0), 0.5, 0.01));
+  double began = json_number(tracing_find(trace, "X", "did"), "ts", 0) * 1000;
+  cr_assert(epsilon_eq(dbl, began - json_number(did, "starved", 0), 700, 5));
+  cr_assert(eq(str, (char *)json_text(did, "note"), "f32(2) -> f32(2)"));
+  cr_assert(eq(str, (char *)json_text(did, "status"), "ok"));
+  cr_assert(json_get(did, "copies") != NULL);
+  const json *silent = json_get(tracing_find(trace, "X", "silent"), "args");
+  cr_assert(json_get(silent, "flops") == NULL && json_get(silent, "note") == NULL);
+  cr_assert(json_get(silent, "copies") == NULL);
+  cr_assert(json_get(json_get(tracing_find(trace, "X", "stale"), "args"), "starved") == NULL);
+  json_free(trace);
+}
+
+/* The line of a tag in the sums of memory. */
+static const json *memory_of(const json *trace, const char *tag) {
+  const json *list = json_get(json_get(trace, "otherData"), "memory");
+  for (const json *line = list == NULL ? NULL : list->first; line != NULL; line = line->next)
+    if (strcmp(json_text(line, "tag"), tag) == 0) return line;
+  return NULL;
+}
+
+Test(trace_chrome, memory_by_who_took_it) {
+  th_profile_start(0);
+  th_device d = th_cpu(0);
+  th__trace_block_changed(d, 0, 1000, "(before the recording)");
+  th__trace_block_changed(d, 0x100, 300, "a");
+  th__trace_block_changed(d, 0x200, 50, "b");
+  th__trace_block_changed(d, 0x900, -400, ""); /* of before */
+  th__trace_block_changed(d, 0x200, -50, "");
+  th__trace_block_changed(d, 0x200, 2000, "a"); /* the peak: 600 + 300 + 2000 */
+  th__trace_block_changed(d, 0x100, -300, "");
+  th__trace_block_changed(d, 0x100, 10, "b");
+  th__trace_block_changed(th_cpu(1), 0x100, 7, "b");
+  json *trace = tracing_json();
+  cr_assert(eq(str, (char *)tracing_check(trace), ""));
+  const json *a = memory_of(trace, "a"), *b = memory_of(trace, "b"),
+             *before = memory_of(trace, "(before the recording)");
+  cr_assert(epsilon_eq(dbl, json_number(a, "peak", 0), 2900, 0));
+  cr_assert(epsilon_eq(dbl, json_number(a, "at_peak", 0), 2300, 0));
+  cr_assert(epsilon_eq(dbl, json_number(a, "taken", 0), 2300, 0));
+  cr_assert(epsilon_eq(dbl, json_number(a, "count", 0), 2, 0));
+  cr_assert(epsilon_eq(dbl, json_number(b, "at_peak", 9), 0, 0));
+  cr_assert(epsilon_eq(dbl, json_number(b, "taken", 0), 60, 0));
+  cr_assert(epsilon_eq(dbl, json_number(before, "at_peak", 0), 600, 0));
+  cr_assert(epsilon_eq(dbl, json_number(before, "count", 9), 0, 0));
+  json_free(trace);
+  char *text = tracing_text(th_profile_table);
+  cr_assert(strstr(text, ":0: at most 2.8 KiB") != NULL, "%s", text);
+  cr_assert(strstr(text, ":1: at most 7 B") != NULL, "%s", text);
+  free(text);
 }
 
 Test(trace_chrome, nested_tasks_share_a_row_and_overlapping_ones_do_not) {
@@ -141,16 +223,14 @@ Test(trace_chrome, a_lane_does_one_thing_at_a_time) {
 Test(trace_chrome, arrows_only_between_recorded_tasks) {
   tracing_use_ns();
   uint64_t start = tracing_start(0, 1000000);
-  th__trace_edge(1, 2);
-  th__trace_edge(1, 3);
-  th__trace_edge(2, 99); /* never recorded */
   tracing_task(1, "a", 0, start + 100, start + 200);
-  tracing_task(2, "b", 0, start + 200, start + 200); /* no time at all */
-  tracing_task(3, "c", 1, start + 250, start + 400);
+  tracing_task_behind(2, "b", start + 200, start + 200, 1,
+                      77); /* no time at all; 77 was never recorded */
+  tracing_task_behind(3, "c", start + 250, start + 400, 1, 1);
   json *trace = tracing_json();
   cr_assert(eq(str, (char *)tracing_check(trace), ""));
-  cr_assert(eq(int, tracing_count(trace, "s"), 2));
-  cr_assert(eq(int, tracing_count(trace, "f"), 2));
+  cr_assert(eq(int, tracing_count(trace, "s"), 3));
+  cr_assert(eq(int, tracing_count(trace, "f"), 3));
   json_free(trace);
 }
 
@@ -173,10 +253,7 @@ Test(trace_chrome, pending_tasks_and_counters) {
   static const struct {
     const char *name;
     double most;
-  } series[] = {{"pending tasks", 5},
-                {"ready tasks", 4},
-                {"running tasks", 1},
-                {"bytes of pending tasks", 500}};
+  } series[] = {{"run-ahead", 5}, {"ready", 4}, {"in flight", 1}, {"bytes of the run-ahead", 500}};
   for (int i = 0; i < 4; i++) {
     double last = -1, most = 0;
     for (const json *e = json_get(trace, "traceEvents")->first; e != NULL; e = e->next) {

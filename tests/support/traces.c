@@ -36,6 +36,29 @@ const char traces_diamond[] =
     "\"ts\":0.030}\n"
     "]}\n";
 
+const char traces_rich[] =
+    "{\"otherData\":{\"version\":\"0.1.0\",\"dropped\":0,\"memory\":[\n"
+    "{\"device\":\"cpu:0\",\"tag\":\"add\",\"count\":2,\"taken\":3072,\"at_peak\":2048,"
+    "\"peak\":2560,\"peak_ns\":300},\n"
+    "{\"device\":\"cpu:0\",\"tag\":\"copy\",\"count\":1,\"taken\":512,\"at_peak\":512,"
+    "\"peak\":2560,\"peak_ns\":300}]},\n"
+    "\"traceEvents\":[\n"
+    "{\"ph\":\"M\",\"pid\":1,\"tid\":1,\"name\":\"thread_name\","
+    "\"args\":{\"name\":\"cpu:0 worker 0\",\"kind\":\"worker\"}},\n"
+    "{\"ph\":\"M\",\"pid\":1,\"tid\":2,\"name\":\"thread_name\","
+    "\"args\":{\"name\":\"cpu:0 worker 1\",\"kind\":\"worker\"}},\n"
+    "{\"ph\":\"C\",\"pid\":1,\"tid\":0,\"name\":\"run-ahead\",\"args\":{\"value\":2},\"ts\":0.010},"
+    "\n"
+    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":0.100,\"dur\":0.100,\"cat\":\"op\","
+    "\"name\":\"copy\",\"args\":{\"id\":1,\"ns\":[0,0,100,200],\"flops\":0,\"moved\":1000,"
+    "\"copies\":true}},\n"
+    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":0.300,\"dur\":0.100,\"cat\":\"op\","
+    "\"name\":\"add\",\"args\":{\"id\":2,\"ns\":[10,200,300,400],\"flops\":1500,\"moved\":400,"
+    "\"note\":\"f32(8,4) -> f32(8)\",\"starved\":210,\"after\":[1]}},\n"
+    "{\"ph\":\"C\",\"pid\":1,\"tid\":0,\"name\":\"run-ahead\",\"args\":{\"value\":0},\"ts\":0.400}"
+    "\n"
+    "]}\n";
+
 char *traces_replace(const char *text, const char *from, const char *to) {
   const char *at = strstr(text, from);
   char *out = at == NULL ? NULL : malloc(strlen(text) + strlen(to) + 1);

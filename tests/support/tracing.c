@@ -18,6 +18,7 @@ uint64_t tracing_start(uint32_t what, int64_t span) {
 
 void tracing_task(uint64_t id, const char *name, int worker, uint64_t started, uint64_t finished) {
   th__trace_task task = {.id = id,
+                         .ref = id,
                          .name = name,
                          .submitted = started,
                          .ready = started,
@@ -26,6 +27,22 @@ void tracing_task(uint64_t id, const char *name, int worker, uint64_t started, u
                          .lane = worker,
                          .n_reads = 1,
                          .n_writes = 1};
+  th__trace_task_done(&task);
+}
+
+void tracing_task_behind(uint64_t id, const char *name, uint64_t started, uint64_t finished,
+                         uint64_t first, uint64_t second) {
+  const uint64_t edges[] = {first, second};
+  th__trace_task task = {.id = id,
+                         .ref = id,
+                         .name = name,
+                         .submitted = started,
+                         .ready = started,
+                         .started = started,
+                         .finished = finished,
+                         .lane = 1,
+                         .edges = edges,
+                         .n_edges = 2};
   th__trace_task_done(&task);
 }
 

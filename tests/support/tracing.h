@@ -11,6 +11,9 @@ void tracing_use_ns(void);
 uint64_t tracing_start(uint32_t what, int64_t span);
 /* Records a task of cpu:0 on a worker, submitted and ready when it started. */
 void tracing_task(uint64_t id, const char *name, int worker, uint64_t started, uint64_t finished);
+/* The same on worker 1, behind two others; their references are their ids. */
+void tracing_task_behind(uint64_t id, const char *name, uint64_t started, uint64_t finished,
+                         uint64_t first, uint64_t second);
 /* What th_profile_write() and the others write; malloc'ed. */
 char *tracing_text(th_status (*write)(FILE *out));
 th_status tracing_ascii(FILE *out); /* th_profile_ascii() with 100 columns */

@@ -234,6 +234,30 @@ static void look(const char *folder) {
         "with the critical path");
   check(number("document.documentElement.scrollWidth - innerWidth") <= 0,
         "nothing sticks out to the right");
+  check(strcmp(evaluate("[...document.querySelectorAll('#summary section')].every(s => "
+                        "s.scrollWidth <= s.clientWidth + 1)"),
+               "true") == 0,
+        "and no table out of its block");
+}
+
+/* The counters lie below the lanes, tell their values and can be hidden. */
+static void counters(const char *folder, int width) {
+  char text[1000];
+  int n = atoi(evaluate("thrum.counters.length"));
+  check(n >= 3, "%d counters are drawn", n);
+  double lanes = number("thrum.lines.findIndex(line => line.counter)");
+  check(lanes > 0, "below the lanes");
+  snprintf(text, sizeof text,
+           TOP " + thrum.yOf(thrum.lines.find(line => line.counter && "
+               "line.counter.label === 'run-ahead')) + 8");
+  mouse("mouseMoved", width * 0.6, number(text), 0, 0);
+  snprintf(text, sizeof text, "%s", evaluate("document.getElementById('tip').textContent"));
+  check(strstr(text, "run-ahead") == text && strstr(text, " from ") != NULL,
+        "hovering tells a value: %.60s", text);
+  picture(folder, "counter");
+  key("k");
+  check(number("thrum.lines.filter(line => line.counter).length") < 1, "k hides them");
+  key("k");
 }
 
 /* Pans at the present zoom; how long the drawing of a frame takes at most. */
@@ -292,6 +316,8 @@ static void hover(const char *folder) {
         "hovering tells the four stamps: %.60s", text);
   check(strstr(text, "waited for") != NULL && strstr(text, "reads ") != NULL,
         "and whom it waited for");
+  bool tells = atoi(evaluate("Math.max(...thrum.column.moved.slice(0, 100))")) > 0;
+  check(!tells || strstr(text, "GFLOP/s") != NULL, "and its rates, if the trace knows them");
   picture(folder, "hover");
 }
 
@@ -343,6 +369,7 @@ int main(int argc, char **argv) {
   start(argv[1], profile);
   open_page(path, width, height, argc > 6);
   look(argv[3]);
+  counters(argv[3], width);
   zoom(argv[3], width);
   hover(argv[3]);
   search(argv[3]);

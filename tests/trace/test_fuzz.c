@@ -61,7 +61,18 @@ static const char *const pieces[] = {"0",
                                      "\"ph\":\"f\"",
                                      "\"id\":2",
                                      "\"bytes\":-9223372036854775807",
-                                     "\"device\":\"cpu:1\""};
+                                     "\"device\":\"cpu:1\"",
+                                     "\"flops\":9223372036854775807",
+                                     "\"moved\":9223372036854775807",
+                                     "\"moved\":-1",
+                                     "\"note\":\"</script>\"",
+                                     "\"copies\":true",
+                                     "\"copies\":1",
+                                     "\"starved\":1",
+                                     "\"starved\":9223372036854775807",
+                                     "\"memory\":[{\"device\":\"x\",\"tag\":\"y\",\"peak\":1}]",
+                                     "\"at_peak\":9223372036854775807",
+                                     "\"value\":-9223372036854775807"};
 
 /* One change of text[0..*size), which has room for more. */
 static void change(char *text, size_t *size) {
@@ -116,6 +127,7 @@ static bool show(const char *text, size_t size, FILE *out) {
   trace_check(t, out, 10);
   report_summary(t, f, out);
   report_path(t, f, 10, out);
+  report_memory(t, f, 10, out);
   for (int format = REPORT_TEXT; format <= REPORT_CSV; format++)
     report_table(t, f, (report_format)format, 10, out);
   report_window w = {(int64_t)draw(1000), draw(2) ? -1 : (int64_t)draw(1000000) + 1000};
@@ -131,14 +143,14 @@ Test(trace_fuzz, changed_traces) {
   const char *seconds = getenv("FUZZ_SECONDS"), *seed = getenv("FUZZ_SEED");
   double most = seconds == NULL ? 3 : atof(seconds);
   uint64_t first = seed == NULL ? 1 : strtoull(seed, NULL, 10), n = 0, accepted = 0;
-  size_t size = strlen(traces_diamond), room = size + 8192;
+  size_t size = strlen(traces_rich), room = size + 8192;
   char *text = malloc(room + 1);
   FILE *out = fopen("/dev/null", "w");
   cr_assert(text != NULL && out != NULL);
   for (clock_t began = clock(); (double)(clock() - began) < most * CLOCKS_PER_SEC; n++) {
     state = (first + n) * 0x9e3779b97f4a7c15u | 1; /* a failure can be had again with FUZZ_SEED */
     size_t length = size;
-    memcpy(text, traces_diamond, size);
+    memcpy(text, traces_rich, size);
     for (uint64_t i = draw(8) + 1; i > 0; i--) change(text, &length);
     text[length] = 0;
     char *exact = malloc(length + 1); /* so that a step beyond the end is seen */

@@ -41,6 +41,51 @@ Test(trace_load, the_diamond) {
   trace_free(t);
 }
 
+Test(trace_load, what_ops_did) {
+  char error[256];
+  trace *t = parse(traces_rich, error);
+  cr_assert(t != NULL, "%s", error);
+  const trace_op *copy = &t->ops[trace_find(t, 1)], *add = &t->ops[trace_find(t, 2)];
+  cr_assert(copy->copies && !add->copies);
+  cr_assert(eq(i64, copy->moved, 1000));
+  cr_assert(eq(i64, copy->starved, -1));
+  cr_assert(eq(i64, add->flops, 1500));
+  cr_assert(eq(i64, add->starved, 210));
+  cr_assert(eq(str, t->names[copy->note], ""));
+  cr_assert(eq(str, t->names[add->note], "f32(8,4) -> f32(8)"));
+  cr_assert(eq(sz, t->n_memory, 2));
+  cr_assert(eq(str, t->names[t->memory[1].tag], "copy"));
+  cr_assert(eq(str, t->names[t->memory[1].device], "cpu:0"));
+  cr_assert(eq(i64, t->memory[0].taken, 3072));
+  cr_assert(eq(i64, t->memory[0].peak_at, 300));
+  cr_assert(t->rows[1].used); /* a worker without ops */
+  trace_free(t);
+}
+
+Test(trace_load, refuses_what_ops_cannot_have_done) {
+  static const struct {
+    const char *from, *to, *error;
+  } cases[] = {
+      {"\"flops\":0", "\"flops\":-1", "t:8: a negative amount"},
+      {"\"moved\":400", "\"moved\":0.5", "t:9: a whole number was expected"},
+      {"\"copies\":true", "\"copies\":\"yes\"", "t:8: true or false was expected"},
+      {"\"starved\":210", "\"starved\":-210", "t:9: a negative amount"},
+      {"\"note\":\"f", "\"note\":7,\"x\":\"f", "t:9: a text was expected"},
+      {"\"memory\":[", "\"memory\":7,\"x\":[", "t:1: memory that is no list"},
+      {"\"memory\":[", "\"memory\":[7,", "t:1: a line of memory that is no object"},
+      {"\"at_peak\":512", "\"at_peak\":-512", "t:3: a negative amount"},
+      {"\"count\":2", "\"count\":-2", "t:2: a whole number from 0"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char *text = traces_replace(traces_rich, cases[i].from, cases[i].to), error[256];
+    cr_assert(text != NULL, "case %zu", i);
+    cr_assert(parse(text, error) == NULL, "case %zu was accepted", i);
+    cr_assert(strncmp(error, cases[i].error, strlen(cases[i].error)) == 0, "case %zu: %s", i,
+              error);
+    free(text);
+  }
+}
+
 Test(trace_load, refuses_with_line_and_reason) {
   static const struct {
     const char *from, *to, *error;

@@ -68,6 +68,43 @@ Test(trace_reports, figures_of_the_diamond) {
   close_trace();
 }
 
+Test(trace_reports, why_lanes_are_idle) {
+  open_trace(traces_rich);
+  /* both workers: 0..100 the copy is ready; then, while add waits for it, a copy; 200..210 queued, 210..300 memory. */
+  static const int64_t
+      zero[IDLE_CAUSES] = {[IDLE_QUEUED] = 110, [IDLE_MEMORY] = 90},
+      one[IDLE_CAUSES] = {
+          [IDLE_QUEUED] = 110, [IDLE_MEMORY] = 90, [IDLE_COPY] = 100, [IDLE_NOTHING] = 100};
+  for (int c = 0; c < IDLE_CAUSES; c++) {
+    cr_assert(eq(i64, the_figures->lanes[0].idle[c], zero[c]), "%s", idle_names[c]);
+    cr_assert(eq(i64, the_figures->lanes[1].idle[c], one[c]), "%s", idle_names[c]);
+  }
+  cr_assert(eq(sz, the_figures->lanes[1].ops, 0));
+  close_trace();
+}
+
+Test(trace_reports, counters_are_thinned_and_keep_their_peaks) {
+  enum { MANY = 10000 };
+  trace t = {.n_samples = MANY};
+  t.samples = calloc(MANY, sizeof *t.samples);
+  for (int i = 0; i < MANY; i++)
+    t.samples[i] = (trace_sample){i * 10, i == 1234 ? 99 : i % 7, 1 + (uint32_t)i % 2};
+  size_t n;
+  trace_sample *kept = figures_counters(&t, &n);
+  cr_assert(kept != NULL);
+  cr_assert(lt(sz, n, 6100));
+  int peaks = 0;
+  for (size_t i = 1; i < n; i++) {
+    peaks += kept[i].value == 99;
+    cr_assert(kept[i].name > kept[i - 1].name ||
+              (kept[i].name == kept[i - 1].name && kept[i].at > kept[i - 1].at));
+  }
+  cr_assert(eq(int, peaks, 1));
+  cr_assert(eq(i64, kept[n - 1].at, (MANY - 1) * 10));
+  free(kept);
+  free(t.samples);
+}
+
 Test(trace_reports, empty) {
   open_trace("{\"traceEvents\":[]}");
   char *text = NULL;
@@ -126,16 +163,16 @@ static void holds(bool (*write)(FILE *out), const char *const *wanted, size_t n)
 
 Test(trace_reports, texts) {
   open_trace(traces_diamond);
-  HOLDS(
-      write_summary, "4 ops on 3 lanes, 4 edges, 1 host waits", "wall time          500 ns",
-      "critical path      360 ns   72.0 %", "all ops            460 ns   92.0 %", "th_wait_all",
-      "cpu:0 worker 0                   2     200 ns  40.0 %          12.0 %    24.0 %    24.0 %");
+  HOLDS(write_summary, "4 ops on 3 lanes, 4 edges, 1 host waits", "wall time          500 ns",
+        "critical path      360 ns   72.0 %", "all ops            460 ns   92.0 %", "th_wait_all",
+        "cpu:0 worker 0                   2     200 ns  40.0 %            12.0 %    24.0 %     0.0 "
+        "%     0.0 %    24.0 %");
   HOLDS(write_path, "critical path: 3 ops, 360 ns of 500 ns wall time (72.0 %)",
         "mostly add 55.6 %, make 27.8 %, multiply 16.7 %");
   HOLDS(write_csv,
         "name,count,failed,total_ns,mean_ns,min_ns,p50_ns,p99_ns,max_ns,queued_ns,blocked_ns,bytes,"
-        "share\n",
-        "\"add\",2,0,300,150,100,100,200,200,20,185,16,0.652174\n");
+        "share,gflops,gbs\n",
+        "\"add\",2,0,300,150,100,100,200,200,20,185,16,0.652174,0,0\n");
   HOLDS(write_ascii,
         "cpu:0 worker 0           |..........MMMMMMMMMM.AAAAAAAAAA...................|\n",
         "A add (2)  M make (1)  U multiply (1)\n");
@@ -145,6 +182,29 @@ Test(trace_reports, texts) {
   const json *line = json_get(table, "operations")->first;
   cr_assert(eq(str, (char *)json_text(line, "name"), "add"));
   cr_assert(epsilon_eq(dbl, json_number(line, "p99_ns", 0), 200, 0));
+  json_free(table);
+  free(text);
+  close_trace();
+}
+
+static bool write_memory(FILE *out) { return report_memory(the_trace, the_figures, 10, out), true; }
+
+Test(trace_reports, rates_and_memory) {
+  open_trace(traces_rich);
+  HOLDS(write_csv, "\"add\",1,0,100,100,100,100,100,100,100,190,0,0.500000,15,4\n",
+        "\"copy\",1,0,100,100,100,100,100,100,100,0,0,0.500000,0,10\n");
+  HOLDS(write_summary, " 50.0 %     15.0     4.00\n", " 50.0 %        -     10.0\n");
+  HOLDS(write_memory, "memory of cpu:0: at most 2.5 KiB, at 300 ns\n",
+        "add                                      2      3.0 KiB      2.0 KiB\n");
+  HOLDS(write_html, "\"memory\":[{\"device\":", "\"atPeak\":2048,\"peak\":2560,\"peakAt\":300}",
+        "\"gflops\":15,\"gbs\":4}", "waiting for a copy");
+  char *text = written(write_json);
+  json *table = json_parse(text, strlen(text));
+  cr_assert(table != NULL, "%s", text);
+  const json *line = json_get(table, "memory")->first;
+  cr_assert(eq(str, (char *)json_text(line, "tag"), "add"));
+  cr_assert(epsilon_eq(dbl, json_number(line, "at_peak", 0), 2048, 0));
+  cr_assert(epsilon_eq(dbl, json_number(json_get(table, "operations")->first, "gflops", 0), 15, 0));
   json_free(table);
   free(text);
   close_trace();

@@ -61,6 +61,24 @@ function spansByRow(rows, begins, lengths) {
 const waitsOfRow = spansByRow(column.waitRow, column.waitBegin, column.waitLength);
 const rangesOfRow = spansByRow(column.rangeRow, column.rangeBegin, column.rangeLength);
 
+// Counters: {name, first, stop} of the columns, in the order of time.
+const counters = [];
+for (let i = 0; i < column.counterName.length; i++) {
+  if (i === 0 || column.counterName[i] !== column.counterName[i - 1]) {
+    const label = data.names[column.counterName[i]];
+    const shown = label.includes('bytes') ? bytesText : label.includes('%') ? value => value + ' %' : String;
+    counters.push({label, first: i, stop: i, most: 1, shown});
+  }
+  const last = counters.at(-1);
+  last.stop = i + 1;
+  last.most = Math.max(last.most, column.counterValue[i]);
+  if (last.label.includes('%')) last.most = 100;
+}
+
+function rateText(rate) {
+  return rate <= 0 ? '-' : rate < 0.005 ? '<0.01' : rate.toFixed(rate < 9.995 ? 2 : rate < 99.95 ? 1 : 0);
+}
+
 function timeText(ns) {
   const size = Math.abs(ns);
   for (const [unit, name] of [[1e9, 's'], [1e6, 'ms'], [1e3, 'us']]) {

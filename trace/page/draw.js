@@ -1,11 +1,11 @@
 'use strict';
 // Draws what is visible of the timeline. Bars of a line do not overlap, so the first visible one is found by bisection, and bars
 // narrower than a pixel are passed over by bisection, too: a picture costs about as much as it has pixels.
-const LABEL = 150, AXIS = 22, OVERVIEW = 26, GAP = 4, WAIT = 8;
+const LABEL = 176, AXIS = 22, OVERVIEW = 26, GAP = 4, WAIT = 8, COUNTER = 26;
 let BAR = 17; // height; more where there are few lines
 const canvas = document.getElementById('canvas');
 const pen = canvas.getContext('2d');
-const view = {from: 0, span: Math.max(data.wall, 1), top: 0, width: 0, height: 0, chain: true};
+const view = {from: 0, span: Math.max(data.wall, 1), top: 0, width: 0, height: 0, chain: true, counters: true};
 const picked = {hover: -1, selected: -1, wait: -1, matches: [], isMatch: null, at: -1};
 let colors = {};
 const frames = {last: 0, count: 0};
@@ -32,8 +32,16 @@ function layOut() {
     for (const ranges of rangesOfRow.get(r) || []) add(17, {ranges});
     for (const track of tracksOfRow.get(r) || []) add(BAR, {track});
     for (const waits of waitsOfRow.get(r) || []) add(WAIT, {waits});
-    y += first ? 0 : GAP;
+    if (first) add(BAR, {idle: true}); // a worker that had nothing to do
+    y += GAP;
   });
+  if (view.counters && counters.length > 0) {
+    y += GAP;
+    for (const counter of counters) {
+      lines.push({y, height: COUNTER, first: true, counter});
+      y += COUNTER + 3;
+    }
+  }
   contentHeight = y;
   for (const line of lines) if (line.track !== undefined) lineOfTrack[line.track] = line;
 }
@@ -46,7 +54,7 @@ function chooseHeight() {
 
 function readColors() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ['page', 'panel', 'ink', 'soft', 'line', 'grid', 'wait', 'chain', 'busy', 'focus'])
+  for (const name of ['page', 'panel', 'ink', 'soft', 'line', 'grid', 'wait', 'chain', 'busy', 'focus', 'counter', 'fill'])
     colors[name] = style.getPropertyValue('--' + name).trim();
 }
 
@@ -114,6 +122,36 @@ function drawSpans(line, list, begins, lengths, fill, names) {
   }
 }
 
+// A counter as steps: each value stays until the next one. Where they are dense, a pixel shows its largest and its last.
+function drawCounter(line) {
+  const {first, stop, most} = line.counter, {counterAt: at, counterValue: value} = column;
+  const bottom = yOf(line) + line.height, yAt = v => bottom - 1 - Math.max(0, v) / most * (line.height - 3);
+  let i = Math.max(first, bisect(at, first, stop, view.from) - 1), x = Math.max(LABEL, xOf(at[i]));
+  pen.beginPath();
+  pen.moveTo(x, bottom);
+  pen.lineTo(x, yAt(value[i]));
+  const until = view.from + view.span;
+  for (i++; i < stop && at[i] <= until; i++) {
+    const next = xOf(at[i]);
+    if (next >= LABEL) {
+      pen.lineTo(next, yAt(value[i - 1]));
+      pen.lineTo(next, yAt(value[i]));
+      x = next;
+    }
+  }
+  const ends = i < stop ? right() : Math.min(right(), Math.max(x, xOf(data.wall)));
+  pen.lineTo(ends, yAt(value[i - 1]));
+  pen.lineTo(ends, bottom);
+  pen.closePath();
+  pen.fillStyle = colors.fill;
+  pen.fill();
+  pen.strokeStyle = colors.counter;
+  pen.lineWidth = 1;
+  pen.stroke();
+  pen.fillStyle = colors.line;
+  pen.fillRect(LABEL, bottom, right() - LABEL, 1);
+}
+
 // Calls fn(x, time, step) for the ticks of the axis.
 function eachTick(fn) {
   const target = view.span / Math.max(1, (right() - LABEL) / 110);
@@ -166,8 +204,14 @@ function drawLabels() {
   for (const line of lines) {
     const y = yOf(line);
     if (!line.first || y > view.height || y + line.height < AXIS + OVERVIEW) continue;
+    if (line.counter) {
+      pen.fillStyle = colors.soft;
+      pen.fillText(line.counter.label.slice(0, 30), 8, y + 8, LABEL - 14);
+      pen.fillText('most ' + line.counter.shown(line.counter.most), 8, y + 20, LABEL - 14);
+      continue;
+    }
     pen.fillStyle = ['waits', 'ranges'].includes(data.rows[line.row].kind) ? colors.soft : colors.ink;
-    pen.fillText(data.rows[line.row].label.slice(0, 22), 8, y + line.height / 2 + 1, LABEL - 14);
+    pen.fillText(data.rows[line.row].label.slice(0, 26), 8, y + line.height / 2 + 1, LABEL - 14);
   }
   pen.fillStyle = colors.line;
   pen.fillRect(LABEL - 1, AXIS, 1, view.height);
@@ -258,7 +302,9 @@ function drawAll() {
   for (const line of lines) {
     const y = yOf(line);
     if (y > view.height || y + line.height < AXIS + OVERVIEW) continue;
-    if (line.track !== undefined) drawBars(line);
+    if (line.counter) drawCounter(line);
+    else if (line.track !== undefined) drawBars(line);
+    else if (line.idle) continue;
     else if (line.waits) drawSpans(line, line.waits, column.waitBegin, column.waitLength, colors.wait, null);
     else drawSpans(line, line.ranges, column.rangeBegin, column.rangeLength, colors.line, column.rangeName);
   }

@@ -57,8 +57,7 @@ function parallelBlock() {
   return make('section', {}, make('h2', {}, `Ops at a time (full height ${data.mostParallel.toFixed(2)})`), svg);
 }
 
-const causes = [['busy', 'busy'], ['no work submitted', 'none'], ['waiting for a predecessor', 'blocked'],
-  ['waking up, queueing', 'queued']];
+const causes = [['busy', 'busy'], ...data.causes.map((text, i) => [text, ['queued', 'memory', 'copy', 'blocked', 'none'][i]])];
 
 function lanesBlock() {
   const rows = [];
@@ -77,7 +76,8 @@ function lanesBlock() {
     rows.push(tr);
   }
   const key = make('div', {class: 'key'});
-  for (const [text, color] of causes)
+  const seen = causes.filter((cause, i) => i === 0 || data.lanes.some(lane => lane.idle[i - 1] > 0));
+  for (const [text, color] of seen)
     key.append(make('span', {}, make('i', {class: 'chip', style: `background:var(--${color})`}), text));
   return make('section', {id: 'lanes'}, make('h2', {}, 'Lanes'), rowsOf(['lane', '', 'busy', 'ops'], rows), key);
 }
@@ -88,14 +88,14 @@ function opsBlock() {
     const tr = make('tr', {class: 'pick', title: 'find ' + data.names[line.name]});
     const name = make('td', {}, make('i', {class: 'chip', style: `background:${opColor(line.name)}`}), data.names[line.name]);
     tr.append(name, cell(String(line.count)), cell(timeText(line.total)), cell(percent(line.total, all)),
-      cell(timeText(line.p50)), cell(timeText(line.p99)), cell(timeText(line.max)),
-      cell(timeText(line.queued / line.count)));
+      cell(timeText(line.p50)), cell(timeText(line.p99)), cell(timeText(line.queued / line.count)),
+      cell(rateText(line.gflops)), cell(rateText(line.gbs)));
     tr.addEventListener('click', () => find(data.names[line.name]));
     return tr;
   });
   const more = data.table.length > TOP ? `Top ${TOP} of ${data.table.length} ops` : 'Top ops';
   return make('section', {id: 'top'}, make('h2', {}, more),
-    rowsOf(['op', 'count', 'total', 'share', 'p50', 'p99', 'max', 'queued'], rows));
+    rowsOf(['op', 'count', 'total', 'share', 'p50', 'p99', 'queued', 'GFLOP/s', 'GB/s'], rows));
 }
 
 function waitsBlock() {
@@ -110,6 +110,24 @@ function waitsBlock() {
     rowsOf(['call', 'count', 'total', 'p50', 'p99', 'max'], rows));
 }
 
+// Who held the memory of a device when it held most.
+function memoryBlocks() {
+  const TOP_TAGS = 5, blocks = [];
+  for (const device of new Set(data.memory.map(line => line.device))) {
+    const all = data.memory.filter(line => line.device === device), {peak, peakAt} = all[0];
+    const rows = all.slice(0, TOP_TAGS).map(line => {
+      const tr = make('tr');
+      tr.append(cell(data.names[line.tag]), cell(bytesText(line.atPeak)), cell(percent(line.atPeak, peak)),
+        cell(bytesText(line.taken)), cell(String(line.count)));
+      return tr;
+    });
+    const head = `Memory of ${data.names[device]}: at most ${bytesText(peak)}, at ${timeText(peakAt)}`;
+    blocks.push(make('section', {class: 'memory'}, make('h2', {}, head),
+      rowsOf(['taken by', 'then', '', 'in all', 'blocks'], rows)));
+  }
+  return blocks;
+}
+
 function fillSummary() {
   document.getElementById('title').textContent = data.title;
   let count = `${data.ops.toLocaleString('en')} ops, ${data.edges.toLocaleString('en')} edges`;
@@ -118,5 +136,6 @@ function fillSummary() {
   if (data.dropped > 0) count += `, ${data.dropped} dropped`;
   document.getElementById('count').textContent = count;
   document.getElementById('summary').append(
-    make('div', {}, boundsBlock(), parallelBlock()), make('div', {}, lanesBlock(), waitsBlock()), make('div', {}, opsBlock()));
+    make('div', {}, boundsBlock(), parallelBlock()), make('div', {}, lanesBlock(), waitsBlock(), ...memoryBlocks()),
+    make('div', {}, opsBlock()));
 }

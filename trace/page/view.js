@@ -60,13 +60,19 @@ function spanAt(list, begins, lengths, ns, slack) {
   return list.findLast(i => begins[i] <= ns + slack && begins[i] + lengths[i] >= ns - slack) ?? -1;
 }
 
-// The op, host wait or range under the pointer.
+// The op, host wait, range or counter's value under the pointer.
 function at(x, y) {
-  const none = {op: -1, wait: -1, range: -1};
+  const none = {op: -1, wait: -1, range: -1, counter: null, value: -1};
   if (x < LABEL || y < AXIS + OVERVIEW) return none;
   const line = lines.find(l => y >= yOf(l) && y <= yOf(l) + l.height);
   if (line === undefined) return none;
   const ns = nsOf(x), slack = 2 * view.span / (right() - LABEL);
+  if (line.idle) return none;
+  if (line.counter) {
+    const {first, stop} = line.counter;
+    const value = bisect(column.counterAt, first, stop, ns + 1) - 1;
+    return value < first ? none : {...none, counter: line.counter, value};
+  }
   if (line.waits) return {...none, wait: spanAt(line.waits, column.waitBegin, column.waitLength, ns, slack)};
   if (line.ranges) return {...none, range: spanAt(line.ranges, column.rangeBegin, column.rangeLength, ns, 0)};
   const [, , first, n] = data.tracks[line.track];
@@ -111,10 +117,18 @@ function describeOp(i) {
     tipRow('finished', timeText(finished), 'ran ' + timeText(column.ran[i])));
   const waited = firstAfter[i + 1] - firstAfter[i], last = lastBefore(i);
   const status = ['', ', failed', ', skipped'][column.status[i]];
-  const more = make('div', {}, `reads ${column.reads[i]}, writes ${column.writes[i]}, ${bytesText(column.bytes[i])}` + status);
+  if (column.starved[i] > 0) table.append(tipRow('found no memory', timeText(started - column.starved[i]), 'waited ' + timeText(column.starved[i])));
+  const work = [];
+  if (column.moved[i] > 0) {
+    const ns = Math.max(column.ran[i], 1), flops = column.flops[i] - 1, moved = column.moved[i] - 1;
+    work.push(make('div', {}, `${rateText(flops / ns)} GFLOP/s, ${rateText(moved / ns)} GB/s: ` +
+      `${flops.toLocaleString('en')} flops, ${bytesText(moved)} moved`));
+  }
+  if (column.note[i] > 0) work.unshift(make('div', {class: 'note'}, data.names[column.note[i]]));
+  const more = make('div', {}, `reads ${column.reads[i]}, writes ${column.writes[i]}, takes ${bytesText(column.bytes[i])}` + status);
   const whom = make('div', {}, last >= 0 ? `waited for ${opText(last)}` + (waited > 1 ? ` and ${waited - 1} more` : '') :
     waited > 0 ? `waited for ${waited} that were not recorded` : 'waited for nobody');
-  const parts = [make('b', {}, opText(i)), table, more, whom];
+  const parts = [make('b', {}, opText(i)), table, ...work, more, whom];
   if (inPath[i]) parts.push(make('div', {style: 'color:var(--chain)'}, 'on the critical path'));
   return parts;
 }
@@ -134,7 +148,7 @@ function showTip(x, y, parts) {
 }
 
 function hover(x, y) {
-  const {op, wait, range} = at(x, y);
+  const {op, wait, range, counter, value} = at(x, y);
   picked.hover = op;
   picked.wait = wait;
   if (op >= 0) showTip(x, y, describeOp(op));
@@ -142,6 +156,8 @@ function hover(x, y) {
     showTip(x, y, describeSpan('the host waited', column.waitName[wait], column.waitBegin[wait], column.waitLength[wait]));
   else if (range >= 0)
     showTip(x, y, describeSpan('range of the program', column.rangeName[range], column.rangeBegin[range], column.rangeLength[range]));
+  else if (counter !== null)
+    showTip(x, y, [make('b', {}, counter.label), make('div', {}, `${counter.shown(column.counterValue[value])} from ${timeText(column.counterAt[value])}`)]);
   else tip.hidden = true;
   redraw();
 }
@@ -198,6 +214,12 @@ function toggleChain() {
   redraw();
 }
 
+function toggleCounters() {
+  view.counters = !view.counters;
+  toggle('counters', view.counters);
+  resize();
+}
+
 function toggleSummary() {
   const block = document.getElementById('summary');
   block.hidden = !block.hidden;
@@ -229,7 +251,7 @@ function onKey(event) {
     ArrowLeft: () => pan(-120), ArrowRight: () => pan(120), a: () => pan(-120), d: () => pan(120),
     ArrowUp: () => { view.top -= 60; clampView(); }, ArrowDown: () => { view.top += 60; clampView(); },
     '+': () => zoom(0.7, middle), '=': () => zoom(0.7, middle), '-': () => zoom(1 / 0.7, middle),
-    0: fit, f: fit, c: toggleChain, s: toggleSummary, t: toggleTheme, '/': () => search.select(),
+    0: fit, f: fit, c: toggleChain, k: toggleCounters, s: toggleSummary, t: toggleTheme, '/': () => search.select(),
     n: () => step(1), N: () => step(-1),
     Escape: () => { picked.selected = -1; redraw(); },
   };
@@ -295,12 +317,12 @@ function start() {
     redraw();
   });
   search.addEventListener('input', () => find(search.value));
-  const clicks = {back: () => step(-1), next: () => step(1), fit, chain: toggleChain, fold: toggleSummary, theme: toggleTheme};
+  const clicks = {back: () => step(-1), next: () => step(1), fit, chain: toggleChain, counters: toggleCounters, fold: toggleSummary, theme: toggleTheme};
   for (const [id, action] of Object.entries(clicks)) document.getElementById(id).addEventListener('click', action);
   fit();
   resize();
   drawAll();
   // For tests: what the page shows, and how long it took.
-  window.thrum = {view, picked, frames, data, column, xOf, middleOf, end, loadMs: performance.now() - loadBegan};
+  window.thrum = {view, picked, frames, data, column, counters, lines, xOf, yOf, middleOf, end, loadMs: performance.now() - loadBegan};
 }
 start();

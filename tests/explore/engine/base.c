@@ -103,7 +103,6 @@ bool th__service_inside(void) { return false; }
 _Atomic uint32_t th__trace_flags, th__trace_clock;
 uint32_t th__trace_clock_decide(void) { return 1; }
 void th__trace_task_done(const th__trace_task *t) {}
-void th__trace_edge(uint64_t from, uint64_t to) {}
 void th__trace_host_wait(const char *where, uint64_t begin, uint64_t end) {}
 void th__trace_counter(const char *name, int64_t value) {}
 void th__trace_autostart(const char *path) {}
