@@ -33,7 +33,7 @@
       for (int j = 0; j < LANES; j++) lane[j] = OP(lane[j], x[i + j]);                             \
     for (int j = 0; i + j < n; j++) lane[j] = OP(lane[j], x[i + j]);                               \
     HALVE(32, OP)                                                                                  \
-        HALVE(16, OP) HALVE(8, OP) HALVE(4, OP) HALVE(2, OP) HALVE(1, OP) * (T *)out = lane[0];    \
+    HALVE(16, OP) HALVE(8, OP) HALVE(4, OP) HALVE(2, OP) HALVE(1, OP) * (T *)out = lane[0];        \
   }                                                                                                \
   TH__WIDE static void join_##id(void *into, const void *from, int64_t n) {                        \
     T *restrict acc = into;                                                                        \
