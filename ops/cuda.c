@@ -12,8 +12,8 @@
   X(softmaxes)                                                                                     \
   X(indexing)                                                                                      \
   X(drawing)                                                                                       \
-  X(updating) X(products) X(arranging) X(moments) X(scanning) X(ordering) X(sampling) X(windows)   \
-      X(norms)
+  X(updating)                                                                                      \
+  X(products) X(arranging) X(moments) X(scanning) X(ordering) X(sampling) X(windows) X(norms)
 #define TABLE(family) extern const th__cuda_entry th__cuda_##family[]; /* ends with a NULL name */
 TH__CUDA_TABLES(TABLE)
 #undef TABLE

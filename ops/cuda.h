@@ -15,8 +15,8 @@
   X(compare)                                                                                       \
   X(copy)                                                                                          \
   X(reduce)                                                                                        \
-  X(softmax) X(index) X(random) X(update) X(matmul) X(scan) X(order) X(sample) X(conv) X(pool)     \
-      X(norm)
+  X(softmax)                                                                                       \
+  X(index) X(random) X(update) X(matmul) X(scan) X(order) X(sample) X(conv) X(pool) X(norm)
 #define TH__CUDA_IMAGE(id) extern const th__cuda_image th__image_##id;
 TH__CUDA_IMAGES(TH__CUDA_IMAGE)
 #undef TH__CUDA_IMAGE

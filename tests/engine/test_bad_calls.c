@@ -118,7 +118,7 @@ Test(engine_bad_calls, element_types) {
   BAD(th_bitwise_and(f, f), TH_EDTYPE, "bitwise_and", "f32");
   BAD(th_where(f, f, f), TH_EDTYPE, "where");
   BAD(th_take(f, row, 0), TH_EDTYPE, "take", "f32");
-  BAD(th_cross_entropy(f, row), TH_EDTYPE, "cross_entropy", "f32");
+  BAD(th_cross_entropy(f, row), TH_ESHAPE, "cross_entropy", "(2, 3)", "(2,)");
   BAD(th_require_grad(i), TH_EDTYPE, "i32");
   BAD(th_zeros(TH_SHAPE(2), (th_dtype)99, th_cpu(0)), TH_EDTYPE, "99");
   BAD(th_astype(f, (th_dtype)-1), TH_EDTYPE, "astype");

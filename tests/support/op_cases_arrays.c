@@ -67,7 +67,7 @@ const op_case op_cases_arrays[] = {
     {"along_slope", NULL, {{0}}, 0, OP_CASE_SEEN},
     {"put_inplace", call_put, {{'x', 2, {5, 2}}, {'i', 1, {4}, 5}, {'x', 2, {4, 2}}}, TH_ANY, 0},
     {"masked_fill_inplace", call_masked, {M34, {'b', 1, {4}}}, TH_ANY, OP_CASE_EMPTY},
-    {"nonzero", call_nonzero, {M34}, 0, OP_CASE_EMPTY},
+    {"nonzero", call_nonzero, {M34}, 0, OP_CASE_EMPTY | OP_CASE_NO_META},
     {"count_nonzero", call_count_nonzero, {M34}, 0, OP_CASE_EMPTY},
     {"var", call_var, {M34}, 0, OP_CASE_ROUNDS | OP_CASE_EMPTY},
     {"std", call_std, {M34}, 0, OP_CASE_ROUNDS},
