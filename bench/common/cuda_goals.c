@@ -88,7 +88,7 @@ static void print_goal(const goal *g, const figures *f) {
 bool cuda_goals_print(const char *path) {
   char line[1024];
   figures found[GOALS];
-  for (int i = 0; i < GOALS; i++) found[i] = (figures){NAN, NAN, false};
+  for (int i = 0; i < GOALS; i++) found[i] = (figures){(double)NAN, (double)NAN, false};
   FILE *in = fopen(path, "r");
   if (!in) return false;
   while (fgets(line, sizeof line, in))
