@@ -187,7 +187,8 @@ Test(cuda_copies, pinned_memory_outlives_the_engine) {
 
 Test(cuda_copies, memory_that_cannot_be_pinned_is_an_error) {
   start("threads", 1, 1);
-  fill(pinned(SMALL_WORDS), 1); /* the device is open */
+  th_array *first = pinned(SMALL_WORDS); /* the device is open */
+  fill(first, 1);
   fake_setting("fail_host", 1);
   cr_assert(th_pinned(TH_SHAPE(WORDS), TH_I32, th_cuda(0)) == NULL);
   cr_assert(eq(int, th_last_status(), TH_ENOMEM), "%s", th_last_error());
@@ -196,6 +197,7 @@ Test(cuda_copies, memory_that_cannot_be_pinned_is_an_error) {
   th_array *plain = th_pinned(TH_SHAPE(4), TH_I32, th_cpu(0));
   cr_assert(plain != NULL && th_device_equal(th_array_device(plain), th_cpu(0)));
   th_release(plain);
+  th_release(first);
   (void)th_shutdown();
 }
 
