@@ -166,5 +166,5 @@ for name in "sdpa conv1d conv2d max_pool2d avg_pool2d layer_norm rms_norm batch_
     REASONS[name] = "NumPy has no networks; by formula in tests/ops/test_nn.c"
 for name in ("retain release keep array_ndim array_shape array_strides array_size array_dtype array_device array_version "
              "array_is_contiguous array_shares array_var wait wait_many wait_for is_ready read write item print map_read "
-             "map_write unmap save_npy load_npy from_host wrap empty empty_like").split():
+             "map_write unmap save_npy load_npy from_host wrap pinned empty empty_like").split():
     REASONS[name] = "computes nothing"
