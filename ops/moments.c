@@ -5,11 +5,11 @@
 
 #include "engine/base/error.h"
 #include "ops/compose.h"
-#include "ops/exp_math.h"
 #include "ops/loop.h"
 #include "ops/map_kind.h"
 #include "ops/params_arrays.h"
 #include "ops/reduce.h"
+#include "ops/vector_math.h"
 
 /* --- what elements become --- */
 
@@ -40,7 +40,7 @@
   }
 MAP(deviation_f32, float, (x - s) * (x - s))
 MAP(deviation_f64, double, (x - s) * (x - s))
-MAP(exp_f32, float, th__exp_f32(x - s))
+MAP(exp_f32, float, th__exp_down_f32(x - s))
 MAP(exp_f64, double, exp(x - s))
 MAP(abs_f32, float, fabsf(x))
 MAP(abs_f64, double, fabs(x))

@@ -1,14 +1,14 @@
 /* Owns softmax, log_softmax, and cross_entropy with its gradient. Every line is shifted by its maximum first, so no
- * finite input overflows. f32 and halves compute in f32 with the exponential of exp_kernel.h, f64 with the C library's. */
+ * finite input overflows. f32 and halves compute in f32 with the exponential of vector_math.h, f64 with the C library's. */
 #include <math.h>
 #include <string.h>
 
 #include "engine/base/error.h"
-#include "ops/exp_kernel.h"
 #include "ops/fold.h"
 #include "ops/loss.h"
 #include "ops/op.h"
 #include "ops/params.h"
+#include "ops/vector_math.h"
 
 enum {
   PIECE = 1024,        /* elements of a line worked on at a time */
@@ -16,8 +16,8 @@ enum {
   TURNED_BYTES = 65536 /* at most so many of them */
 };
 
-static void exp_shifted_f32(const float *x, float shift, int64_t n, float *y) {
-  th__exp_shifted_f32(x, shift, n, y);
+TH__WIDE static void exp_shifted_f32(const float *x, float shift, int64_t n, float *y) {
+  for (int64_t i = 0; i < n; i++) y[i] = th__exp_down_f32(x[i] - shift);
 }
 
 static void exp_shifted_f64(const double *x, double shift, int64_t n, double *y) {

@@ -395,7 +395,7 @@ static bool crosses(long n, char *message, size_t bytes) {
 }
 
 const limit_run limit_runs[] = {
-    {"exits", "processes that return from main with 10,000 operations queued", exits, 20, 1000},
+    {"exits", "processes that return from main with 10,000 operations queued", exits, 50, 1000},
     {"forks", "forks while workers are busy", forks, 50, 1000},
     {"forklocks", "forks while other threads hold small locks", fork_locks, 100, 2000},
     {"nested", "tasks that submit tasks at the run-ahead limit", nested, 300, 10000},
