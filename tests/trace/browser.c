@@ -290,21 +290,23 @@ static void zoom(const char *folder, int width) {
 }
 
 static void hover(const char *folder) {
-  /* Where the zoom ended nothing may have run. */
-  (void)evaluate("thrum.view.from = thrum.column.begin[thrum.data.ops >> 1] - thrum.view.span / 2");
-  key("a");
-  key("d");
-  /* An op in the right half of the window, wide enough to be met, that waited for somebody. */
+  /* The longest op that waited for somebody, in a lane that is in the window. */
   char text[1000];
-  const char *op =
-      "[...thrum.column.begin.keys()].find(i => { "
-      "const from = thrum.xOf(thrum.column.begin[i]), to = thrum.xOf(thrum.end(i)); "
-      "return thrum.column.nAfter[i] > 0 && from > innerWidth / 2 && to < innerWidth - 20 && "
-      "to - from > 2 && thrum.middleOf(i) > 0 && thrum.middleOf(i) < thrum.view.height; })";
-  snprintf(text, sizeof text, "%s ?? -1", op);
-  int i = atoi(evaluate(text));
+  int i = atoi(evaluate("[...thrum.column.begin.keys()].reduce((best, i) => "
+                        "thrum.column.nAfter[i] > 0 && thrum.middleOf(i) > 0 && "
+                        "thrum.middleOf(i) < thrum.view.height && (best < 0 || "
+                        "thrum.end(i) - thrum.column.begin[i] > "
+                        "thrum.end(best) - thrum.column.begin[best]) ? i : best, -1)"));
   check(i >= 0, "an op that waited is in the window");
   if (i < 0) return;
+  /* Shown in the middle, an eighth of the window wide; the keys draw it. */
+  snprintf(text, sizeof text,
+           "thrum.view.span = (thrum.end(%d) - thrum.column.begin[%d]) * 8, "
+           "thrum.view.from = thrum.column.begin[%d] - thrum.view.span * 7 / 16",
+           i, i, i);
+  (void)evaluate(text);
+  key("a");
+  key("d");
   snprintf(text, sizeof text, "(thrum.xOf(thrum.column.begin[%d]) + thrum.xOf(thrum.end(%d))) / 2",
            i, i);
   double x = number(text);
