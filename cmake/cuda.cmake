@@ -1,9 +1,9 @@
-# Kernels for CUDA devices: each ops/NAME.cu becomes a fatbin, embedded as the th__cuda_image th__image_NAME. CMake's CUDA
+# Kernels for CUDA devices: each ops/FOLDER/NAME.cu becomes a fatbin, embedded as the th__cuda_image th__image_NAME. CMake's CUDA
 # language is not used, so a machine without nvcc configures too: its images are empty and operators have no CUDA kernels.
 set(TH_CUDA AUTO CACHE STRING "Compile CUDA kernels: AUTO (when nvcc is found), ON, OFF")
 set_property(CACHE TH_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(TH_CUDA_ARCHITECTURES "80;90;100" CACHE STRING "Architectures to compile kernels for; the last one as PTX, too")
-file(GLOB TH_CUDA_SOURCES CONFIGURE_DEPENDS ops/*.cu)
+file(GLOB TH_CUDA_SOURCES CONFIGURE_DEPENDS ops/*/*.cu)
 
 if(NOT TH_CUDA STREQUAL "OFF")
   find_program(TH_NVCC nvcc HINTS ENV CUDA_PATH PATH_SUFFIXES bin PATHS /usr/local/cuda)
@@ -39,7 +39,7 @@ foreach(source ${TH_CUDA_SOURCES})
     add_custom_command(OUTPUT ${fatbin}
       COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/cuda
       COMMAND ${TH_NVCC} ${TH_NVCC_FLAGS} -MD -MF ${fatbin}.d -MT ${fatbin} ${source} -o ${fatbin}
-      DEPENDS ${source} DEPFILE ${fatbin}.d COMMENT "Compiling kernels of ops/${name}.cu" VERBATIM)
+      DEPENDS ${source} DEPFILE ${fatbin}.d COMMENT "Compiling kernels of ${name}.cu" VERBATIM)
     list(APPEND TH_FATBINS ${fatbin})
     string(APPEND images "__asm__(\".pushsection .data.rel.ro,\\\"aw\\\"\\n.balign 8\\n.globl th__image_${name}\\n\"\n"
       "        \".hidden th__image_${name}\\n.type th__image_${name}, %object\\n.size th__image_${name}, 24\\n\"\n"

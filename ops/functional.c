@@ -2,7 +2,7 @@
  * are converted back by the rules of th_astype(). */
 #include "engine/base/error.h"
 #include "ops/op.h"
-#include "ops/runs.h"
+#include "ops/loops/runs.h"
 
 enum {
   PIECE = 256, /* elements converted at a time */

@@ -5,7 +5,7 @@
 #include "engine/base/error.h"
 #include "engine/trace.h"
 #include "ops/call.h"
-#include "ops/lines.h"
+#include "ops/loops/lines.h"
 #include "ops/ticket.h"
 
 enum { INPUTS = 3, PARAMS = 16, CELL = 8 };

@@ -6,7 +6,7 @@
 
 #include "engine/base/atomic.h"
 #include "engine/base/error.h"
-#include "ops/cuda.h"
+#include "ops/cuda/cuda.h"
 
 #define MAX_OPS     1024
 #define INDEX_SLOTS 4096 /* a power of two, sparse */

@@ -31,7 +31,7 @@ static bool own_folder(char *path, size_t bytes) {
   return true;
 }
 
-/* OpenBLAS before 0.3.25 takes new processors for a Prescott of 2004. Thrum repairs that for itself (ops/blas.c); so that
+/* OpenBLAS before 0.3.25 takes new processors for a Prescott of 2004. Thrum repairs that for itself (ops/linear/blas.c); so that
  * peers are not measured at a quarter of their speed, they get the right kernels, too. */
 static void choose_blas_core(void) {
 #if defined(__x86_64__)

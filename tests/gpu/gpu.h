@@ -8,7 +8,7 @@
 
 #include "devices/cuda/cuda.h"
 #include "devices/cuda/driver.h"
-#include "ops/cuda.h"
+#include "ops/cuda/cuda.h"
 
 /* The fake driver brings kernels of its own: also a build without nvcc can be tried on it. */
 static inline bool gpu_is_fake(void) { return getenv("FAKE_CUDA_KERNELS") != NULL; }

@@ -10,7 +10,7 @@
 #include "operators/accuracy.h"
 #include "operators/headers.h"
 #include "operators/probe.h"
-#include "ops/cuda.h"
+#include "ops/cuda/cuda.h"
 #include "support/lagdevice.h"
 #include "thrum/thrum.h"
 
@@ -60,7 +60,7 @@ static int n_rows;
 static void load_rows(void) {
   char pattern[4096];
   glob_t found;
-  snprintf(pattern, sizeof pattern, "%s/ops/*.def", root);
+  snprintf(pattern, sizeof pattern, "%s/ops/*/*.def", root);
   if (glob(pattern, 0, NULL, &found) != 0) return;
   for (size_t i = 0; i < found.gl_pathc && n_rows < 64; i++)
     rows[n_rows++] = (source){found.gl_pathv[i], headers_load(found.gl_pathv[i])};
@@ -89,18 +89,27 @@ static const struct {
 #undef TH_FAMILY
 };
 
-/* families.def names families by rows, too. */
-static bool is_table(const char *path) { return !strstr(path, "/families.def"); }
+/* A family's file is in one of the folders; what launches its kernels on CUDA devices may have its name. */
+static const char *file_of(const char *family) {
+  static char name[256];
+  char pattern[4096];
+  glob_t found;
+  snprintf(pattern, sizeof pattern, "%s/ops{,/*}/%s.c", root, family);
+  if (glob(pattern, GLOB_BRACE, NULL, &found) != 0) return "";
+  for (size_t i = 0; i < found.gl_pathc; i++)
+    if (!strstr(found.gl_pathv[i], "/ops/cuda/"))
+      snprintf(name, sizeof name, "%s", found.gl_pathv[i] + strlen(root) + 1);
+  globfree(&found);
+  return name;
+}
 
 static const char *source_of(const th_op *op) {
-  static char name[256];
   for (int i = 0; i < n_rows; i++)
-    if (is_table(rows[i].path) && has_row(rows[i].text, op->name))
-      return rows[i].path + strlen(root) + 1;
+    if (has_row(rows[i].text, op->name)) return rows[i].path + strlen(root) + 1;
   for (size_t f = 0; f < sizeof families / sizeof *families; f++)
     for (const th_op *const *o = families[f].ops; *o; o++)
-      if (*o == op) snprintf(name, sizeof name, "ops/%s.c", families[f].name);
-  return name;
+      if (*o == op) return file_of(families[f].name);
+  return "";
 }
 
 /* --- cells --- */

@@ -1,4 +1,4 @@
-#include "ops/blas.h"
+#include "ops/linear/blas.h"
 #include "tests/ops/values.h"
 
 TestSuite(ops_blas, .timeout = 60, .fini = stop_engine);

@@ -4,7 +4,7 @@
 #include "ops/values.h"
 
 #include "engine/base/error.h"
-#include "ops/cuda.h"
+#include "ops/cuda/cuda.h"
 #include "support/kerneldevice.h"
 #include "support/op_cases.h"
 

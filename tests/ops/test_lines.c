@@ -1,8 +1,8 @@
 /* Lines and how operands come to them: every layout and length gives the bits of packed operands, halves give those of
  * ndarray/half.h, and the elementary functions are near the C library's at the edges of their domains. */
 #include "ndarray/half.h"
-#include "ops/halves.h"
-#include "ops/stream.h"
+#include "ops/loops/halves.h"
+#include "ops/loops/stream.h"
 #include "ops/values.h"
 
 TestSuite(lines, .timeout = 120, .fini = stop_engine);

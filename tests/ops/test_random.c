@@ -1,6 +1,6 @@
 #include <pthread.h>
 
-#include "ops/random.h"
+#include "ops/random/random.h"
 #include "tests/ops/values.h"
 
 TestSuite(ops_random, .timeout = 60, .fini = stop_engine);

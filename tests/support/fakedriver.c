@@ -7,7 +7,7 @@
 
 #include "devices/cuda/driver.h"
 #include "devices/cuda/parts.h"
-#include "ops/cuda.h"
+#include "ops/cuda/cuda.h"
 
 static struct {
   void (*reset)(uint64_t seed);

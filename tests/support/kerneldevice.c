@@ -9,7 +9,7 @@
 #include "devices/cuda/cuda.h"
 #include "engine/base/atomic.h"
 #include "engine/base/error.h"
-#include "ops/cuda.h"
+#include "ops/cuda/cuda.h"
 
 enum { SCRATCH = 64 };
 

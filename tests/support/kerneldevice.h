@@ -1,5 +1,5 @@
 /* The kernel device: a pool device over host memory that CPU kernels do not run on. Its kernels are the launchers of CUDA devices
- * (ops/cuda.h) over the .cu files compiled as C++ (tests/fakecuda), so both are tested without a driver. A program that uses
+ * (ops/cuda/cuda.h) over the .cu files compiled as C++ (tests/fakecuda), so both are tested without a driver. A program that uses
  * it is linked with th__cuda_launch() and its neighbours wrapped; see tests/CMakeLists.txt. */
 #ifndef THRUM_TESTS_SUPPORT_KERNELDEVICE_H
 #define THRUM_TESTS_SUPPORT_KERNELDEVICE_H

@@ -1,0 +1,24 @@
+/* The inner loops of convolutions, on packed planes (ops/nn/window.h). */
+#ifndef THRUM_OPS_NN_CONV_KERNEL_H
+#define THRUM_OPS_NN_CONV_KERNEL_H
+
+#include <stdint.h>
+
+enum {
+  TH__CONV_OUTPUTS = 8,       /* output channels side by side */
+  TH__CONV_WIDE = 32,         /* windows read together, at most */
+  TH__CONV_SLOPE_OUTPUTS = 4, /* of a block of weight gradients */
+  TH__CONV_SLOPE_TAPS = 3
+};
+
+/* out[o][i] = sum over taps of x[taps[t] + i] * weights[t][o] for i in [0, n), in steps: up to TH__CONV_WIDE - 1 elements beyond n
+ * are read and written. Of TH__CONV_OUTPUTS only `outputs` may be made. out rows are `step` apart. */
+void th__conv_run_f32(const float *x, const int64_t *taps, int64_t n_taps, const float *weights,
+                      int64_t n, int outputs, float *out, int64_t step);
+void th__conv_run_f64(const double *x, const int64_t *taps, int64_t n_taps, const double *weights,
+                      int64_t n, int outputs, double *out, int64_t step);
+/* out[o][t] += sum over i in [0, n) of g[o][i] * x[t][i] for 4 outputs and 3 taps; n is a multiple of 16. */
+void th__conv_slope_f32(const float *const *g, const float *const *x, int64_t n, float *out);
+void th__conv_slope_f64(const double *const *g, const double *const *x, int64_t n, double *out);
+
+#endif
