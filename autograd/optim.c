@@ -10,9 +10,9 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 
-/* --- life --- */
+/* --- leaves --- */
 
-static th_status check_leaves(const char *who, th_array *const *leaves, int n) {
+th_status th__leaves_check(const char *who, th_array *const *leaves, int n) {
   if (n < 1 || leaves == NULL) return th__fail(TH_EINVAL, "%s: needs at least one leaf", who);
   for (int i = 0; i < n; i++) {
     if (leaves[i] == NULL) return th__fail(TH_EINVAL, "%s: leaf %d is NULL", who, i);
@@ -24,6 +24,19 @@ static th_status check_leaves(const char *who, th_array *const *leaves, int n) {
   }
   return TH_OK;
 }
+
+th_array *th__leaf_gradient(const th_array *leaf) {
+  th__record *r = th__tape_leaf(leaf);
+  if (r == NULL) return NULL;
+  th__spin_lock(&r->lock);
+  th_array *gradient = r->leaf->gradient;
+  if (gradient != NULL) th_retain(gradient);
+  th__spin_unlock(&r->lock);
+  th__record_release(r);
+  return gradient;
+}
+
+/* --- life --- */
 
 /* A state belongs to the optimizer, not to the scope that happens to be open. */
 static th_status make_states(th_optimizer *o) {
@@ -54,7 +67,7 @@ static th_status take_leaves(th_optimizer *o, th_array *const *leaves, int n) {
 
 th_optimizer *th__optim_new(const th__optim_kind *kind, const th__optim_settings *settings,
                             double lr, int n_states, th_array *const *leaves, int n) {
-  if (check_leaves(kind->name, leaves, n) != TH_OK) return NULL;
+  if (th__leaves_check(kind->name, leaves, n) != TH_OK) return NULL;
   th_optimizer *o = th__zalloc(sizeof(*o));
   if (o == NULL) return NULL;
   o->kind = kind;
@@ -141,18 +154,6 @@ th_status th_optimizer_set_steps(th_optimizer *o, int64_t steps) {
 
 /* --- steps --- */
 
-/* Gradient of a leaf with a reference, or NULL. */
-static th_array *take_gradient(const th_array *leaf) {
-  th__record *r = th__tape_leaf(leaf);
-  if (r == NULL) return NULL;
-  th__spin_lock(&r->lock);
-  th_array *gradient = r->leaf->gradient;
-  if (gradient != NULL) th_retain(gradient);
-  th__spin_unlock(&r->lock);
-  th__record_release(r);
-  return gradient;
-}
-
 /* One step: the gradients it found, and room for the lists of one group. */
 typedef struct stepping {
   th_optimizer *o;
@@ -198,7 +199,7 @@ th_status th_optimizer_step(th_optimizer *o) {
   s.step = th__fetch_add(&o->steps, 1, TH__RELAXED) + 1;
   for (int j = 0; j < LISTS; j++) s.lists[j] = room + (size_t)(j + 1) * n;
   for (int i = 0; i < o->n; i++) {
-    s.gradients[i] = take_gradient(o->leaves[i]);
+    s.gradients[i] = th__leaf_gradient(o->leaves[i]);
     s.done[i] = s.gradients[i] == NULL;
   }
   bool recording = th__tape_recording(false);

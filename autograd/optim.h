@@ -48,5 +48,9 @@ struct th_optimizer {
 /* Makes an optimizer of checked settings; n_states of the kind's states are used. */
 th_optimizer *th__optim_new(const th__optim_kind *kind, const th__optim_settings *settings,
                             double lr, int n_states, th_array *const *leaves, int n);
+/* Gradient of a leaf with a reference, or NULL: there is none, or it is not a leaf. */
+th_array *th__leaf_gradient(const th_array *leaf);
+/* TH_EINVAL unless all n are leaves. */
+th_status th__leaves_check(const char *who, th_array *const *leaves, int n);
 
 #endif

@@ -1,6 +1,6 @@
 /**
  * @file optim.h
- * Optimizers over lists of leaves: SGD, Adam, AdamW, RMSprop, with PyTorch's formulas.
+ * Optimizers over lists of leaves: SGD, Adam, AdamW, RMSprop, with PyTorch's formulas; clipping of gradients; schedules.
  *
  * An optimizer retains its leaves and owns their state, which lies beside them on their devices. A step submits one task per device
  * and returns; nothing here waits. Only the learning rate and the number of steps may be changed while other threads step.
@@ -56,6 +56,26 @@ TH_API th_array *th_optimizer_state(const th_optimizer *o, int i, char *name, si
 TH_API int64_t th_optimizer_steps(const th_optimizer *o);
 /** The next step is number steps + 1. TH_EINVAL: negative. */
 TH_API th_status th_optimizer_set_steps(th_optimizer *o, int64_t steps);
+
+/* Gradients of leaves, changed in place between th_backward() and a step. Leaves without gradient are left out; nothing is
+ * recorded. Leaves may lie on several devices. */
+/** Norm of all gradients of n leaves as one vector, times max_norm / (norm + 1e-6) where that is below 1, as PyTorch's
+ *  clip_grad_norm_ (Pascanu et al. 2013). Returns the norm from before, +1: 0-d, f32, or f64 if a gradient is, on the device of the
+ *  first gradient (of leaf 0 and 0 if there is none). Does not wait. An infinite norm makes gradients 0 or NaN, NaN makes all NaN; who
+ *  wants to know reads the norm. NULL: TH_EINVAL for what is not a leaf, and max_norm negative or NaN. */
+TH_API th_array *th_clip_grad_norm(th_array *const *leaves, int n, double max_norm);
+/** Every element of the gradients into [-value, value]; NaN stays. TH_EINVAL as above. Does not wait. */
+TH_API th_status th_clip_grad_value(th_array *const *leaves, int n, double value);
+
+/* Schedules: factors of a learning rate at a step, counted from 0. They are multiplied with each other and with the rate at the
+ * start: th_optimizer_set_lr(o, lr * th_schedule_warmup(t, 100, 0.1) * th_schedule_cosine(t - 100, 900, 0)). Steps outside are as the
+ * nearest inside. NaN and TH_EINVAL for a period or a number of steps below 1. */
+/** gamma ^ floor(step / period): PyTorch's StepLR; period 1: its ExponentialLR. */
+TH_API double th_schedule_step(int64_t step, int64_t period, double gamma);
+/** From 1 to lowest in steps: lowest + (1 - lowest) (1 + cos(pi step / steps)) / 2 (Loshchilov and Hutter 2017, without restarts). */
+TH_API double th_schedule_cosine(int64_t step, int64_t steps, double lowest);
+/** From first to 1 in steps, in a straight line (Goyal et al. 2017): PyTorch's LinearLR. */
+TH_API double th_schedule_warmup(int64_t step, int64_t steps, double first);
 
 #ifdef __cplusplus
 }
