@@ -5,6 +5,7 @@
 
 #include "engine/base/error.h"
 #include "ops/cuda.h"
+#include "ops/update.h"
 #include "support/kerneldevice.h"
 #include "support/op_cases.h"
 
@@ -579,4 +580,39 @@ Test(cuda_kernels, step_of_many_parameters) {
       for (int i = 0; i < N; i++)
         expect_equal(side[1][j][i], side[0][j][i], allowed(types[i]), "sgd_step");
   }
+}
+
+/* Steps with controls: by a factor, left out, and Adam's count of what was left out before. */
+Test(cuda_kernels, step_by_factor) {
+  static const float factors[] = {0.5f, 0, 1};
+  static const float skipped = 2;
+  for (int kind = 0; kind < 3; kind++)
+    for (int f = 0; f < 3; f++) {
+      th_array *side[2][4];
+      for (int d = 0; d < 2; d++) {
+        th_device device = d ? kernel_device() : th_cpu(0);
+        for (int j = 0; j < 4; j++) {
+          th_array *a = noisy(TH_SHAPE(5000), TH_F32, j + 1), *size = th_abs(a);
+          side[d][j] = th_copy_to(j < 2 ? a : size, device);
+          th_release(a);
+          th_release(size);
+        }
+        th_array *factor = th_from_host(&factors[f], TH_SCALAR, TH_F32, device);
+        th_array *before = th_from_host(&skipped, TH_SCALAR, TH_F32, device);
+        th__step_control control = {factor, before};
+        th_array **lists[] = {&side[d][0], &side[d][1], &side[d][2], &side[d][3]};
+        th_array *const *const *groups = (th_array *const *const *)lists;
+        const th__sgd_params sgd = {.lr = 0.1, .momentum = 0.9, .n = 1};
+        const th__adam_params adam = {
+            .lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .step = 5, .n = 1};
+        const th__rmsprop_params rmsprop = {.lr = 0.1, .alpha = 0.9, .eps = 1e-3, .n = 1};
+        th_status status = kind == 0   ? th__step_sgd(&sgd, groups, &control)
+                           : kind == 1 ? th__step_adam(&adam, groups, &control)
+                                       : th__step_rmsprop(&rmsprop, groups, &control);
+        cr_assert(eq(int, status, TH_OK), "%s", th_last_error());
+        th_release(factor);
+        th_release(before);
+      }
+      for (int j = 0; j < 4; j++) expect_equal(side[1][j], side[0][j], 1e-5, "step by factor");
+    }
 }
