@@ -233,6 +233,7 @@ Test(scaler, unscaled_gradients_can_be_clipped) {
 }
 
 Test(scaler, nothing_waits_for_gradients) {
+  tasks_init("threads", 2, 0);
   th_array *x = start_leaf(TH_F32, th_cpu(0));
   th_optimizer *o = make(2, x);
   th_scaler *s = th_scaler_new(NULL, th_cpu(0));
