@@ -133,7 +133,7 @@ static th_array *half_loss(th_array *w, th_array *x, th_array *target) {
   return loss;
 }
 
-Test(scaler, f16_training_overflows_recovers_and_grows) {
+Test(scaler, row_80_f16_training_overflows_recovers_and_grows) {
   enum { ROWS = 8, STEPS = 60 };
   th_generator *g = th_generator_new(1);
   th_array *x = th_normal(g, TH_SHAPE(ROWS, 4), 0, 1, TH_F16, th_cpu(0));
@@ -250,6 +250,19 @@ Test(scaler, nothing_waits_for_gradients) {
   for (int i = 0; i < 3; i++) th_release(all[i]);
   th_scaler_release(s);
   th_optimizer_release(o);
+}
+
+/* A sum that was kept in f16 would stop at 2048, and 70,000 is beyond its largest number. */
+Test(scaler, row_80_small_types_add_up_in_f32) {
+  const th_dtype types[] = {TH_F16, TH_BF16};
+  for (int t = 0; t < 2; t++) {
+    th_scope scope = th_scope_begin();
+    th_array *ones = th_ones(TH_SHAPE(4096), types[t], th_cpu(0));
+    th_array *many = th_ones(TH_SHAPE(70000), types[t], th_cpu(0));
+    cr_assert(eq(dbl, th_item(th_sum(ones, NULL, 0, false)), 4096));
+    cr_assert(eq(dbl, th_item(th_mean(many, NULL, 0, false)), 1));
+    th_scope_end(scope);
+  }
 }
 
 static void refused(th_status status, const char *why) {
