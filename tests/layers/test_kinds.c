@@ -139,53 +139,6 @@ Test(layer_kinds, embedding) {
   th_generator_release(g);
 }
 
-/* The gradient of a weighted sum of y by w, which starts over. */
-static th_array *gradient_by(th_array *w, const th_array *y, const th_array *weights) {
-  th_zero_grad(w);
-  th_array *loss = th_sum(th_multiply(y, weights), NULL, 0, false);
-  cr_assert(eq(int, th_backward(loss, 0), TH_OK), "%s", th_last_error());
-  return th_copy(th_grad(w));
-}
-
-/* Rows by number are the rows of a product with one-hot vectors, gradients of repeated rows included. */
-Test(layer_kinds, row_24_embedding_is_a_product_with_one_hot_rows) {
-  enum { ROWS = 9, IDS = 200 };
-  th_generator *g = th_generator_new(8);
-  th_layer *l = th_embedding_layer(g, ROWS, 5);
-  th_array *w = th_layer_find(l, "weight");
-  th_scope scope = th_scope_begin();
-  th_array *ids = th_randint(g, TH_SHAPE(IDS), 0, ROWS, TH_I64, th_cpu(0));
-  th_array *weights = draw(g, TH_SHAPE(IDS, 5));
-  th_array *y = th_layer_forward(l, ids);
-  th_array *product = th_matmul(th_one_hot(ids, ROWS, TH_F32), w);
-  equal_arrays(y, product, "no difference at all");
-  th_array *first = gradient_by(w, y, weights),
-           *again = gradient_by(w, th_layer_forward(l, ids), weights);
-  equal_arrays(first, again, "the same bits every run");
-  th_array *off = th_subtract(first, gradient_by(w, product, weights));
-  double worst = th_item(th_vector_norm(off, NULL, 0, INFINITY, false));
-  cr_assert(worst <= 1e-5, "%g", worst);
-  th_scope_end(scope);
-  th_layer_release(l);
-  th_generator_release(g);
-}
-
-Test(layer_kinds, row_25_embedding_of_batches_of_sequences) {
-  th_layer *l = th_embedding_layer(NULL, 6, 3);
-  const int64_t ids[2][4] = {{5, 0, 3, 3}, {1, 5, 2, 4}}, shape[] = {2, 4, 3};
-  th_array *x = th_from_host(ids, TH_SHAPE(2, 4), TH_I64, th_cpu(0)), *y = th_layer_forward(l, x);
-  float w[6][3], got[2][4][3];
-  cr_assert(eq(int, th_array_ndim(y), 3));
-  for (int i = 0; i < 3; i++) cr_assert(eq(i64, th_array_shape(y)[i], shape[i]));
-  cr_assert(eq(int, th_read(y, got, sizeof got), TH_OK), "%s", th_last_error());
-  cr_assert(eq(int, th_read(th_layer_find(l, "weight"), w, sizeof w), TH_OK));
-  for (int b = 0; b < 2; b++)
-    for (int t = 0; t < 4; t++) cr_assert(memcmp(got[b][t], w[ids[b][t]], sizeof w[0]) == 0);
-  th_release(x);
-  th_release(y);
-  th_layer_release(l);
-}
-
 Test(layer_kinds, dropout_by_mode) {
   th_generator *g = th_generator_new(6), *same = th_generator_new(6);
   th_layer *l = th_dropout_layer(g, 0.5);
