@@ -87,7 +87,7 @@ static th_status add_slot(th_layer *l, const char *who, const char *name, th_arr
                           bool parameter) {
   if (a == NULL) return th__array_null(who);
   TH_TRY(check_name(l, who, name));
-  if (parameter && !th_requires_grad(a)) TH_TRY(th_require_grad(a));
+  if (parameter) TH_TRY(th_require_grad(a));
   size_t n = (size_t)l->n_slots + 1;
   th__layer_slot *more = th__resize(l->slots, n * sizeof *more);
   if (more == NULL) return TH_ENOMEM;

@@ -225,6 +225,9 @@ Test(layer, bad_calls_are_refused) {
   refused(th_layer_add_parameter(l, "a_name_of_more_than_31_characters", scalar(1)),
           "31 characters");
   refused(th_layer_add_parameter(l, "p", NULL), "layer_add_parameter");
+  th_array *x = leaf(1);
+  refused(th_layer_add_parameter(l, "p", th_square(x)), "only leaves can be marked");
+  th_release(x);
   refused(th_layer_to(NULL, TH_F32, th_cpu(0)), "layer_to: NULL layer");
   cr_assert(zero(ptr, th_layer_new(NULL, NULL, 0)));
   cr_assert(zero(ptr, th_layer_new(&(th_layer_type){.size = sizeof(th_layer_type)}, NULL, 0)));
