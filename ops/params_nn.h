@@ -39,8 +39,10 @@ typedef struct th__dropout_params {
 /* Inputs: n parameters, n gradients, n first moments, n second moments. */
 typedef struct th__adam_params {
   double lr, beta1, beta2, eps, weight_decay;
+  double step;       /* t, from 1 */
   double rate, root; /* lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
   int n;
+  int controls;   /* 2: a factor and the skipped steps come behind the groups, see ops/nn/update.h */
   bool decoupled; /* AdamW */
 } th__adam_params;
 
@@ -48,6 +50,7 @@ typedef struct th__adam_params {
 typedef struct th__rmsprop_params {
   double lr, alpha, eps, weight_decay, momentum;
   int n;
+  int controls; /* 1: a factor comes behind the groups, see ops/nn/update.h */
 } th__rmsprop_params;
 
 /* --- windows: convolution and pooling over the last two dimensions --- */
