@@ -20,6 +20,7 @@
 #include <thrum/optim.h>
 #include <thrum/layers.h>
 #include <thrum/data.h>
+#include <thrum/checkpoint.h>
 #include <thrum/profile.h>
 
 #endif
