@@ -22,8 +22,8 @@ extern "C" {
  *  may be NULL.
  *  +1: a 0-d i64 array, the file's length in bytes, which has its value once the file stands at path. th_wait(), th_on_ready(),
  *  th_event_new() and so on tell when, or the failure: TH_EIO, or that of an array; path is then as it was. Releasing it
- *  earlier changes nothing. Does not block. NULL: TH_EINVAL (names, metadata), TH_ENODATA (an array on the meta device), TH_EIO
- *  (path cannot be written). */
+ *  earlier changes nothing. Of two saves to one path the one that ends later stays: wait for the first. Does not block. NULL:
+ *  TH_EINVAL (names, metadata), TH_ENODATA (an array on the meta device), TH_EIO (path cannot be written). */
 TH_API th_array *th_save_async(th_array *const *arrays, const char *const *names, int n,
                                const char *const *metadata, const char *path);
 /** th_save_async() and waiting for it. Blocks. */

@@ -13,13 +13,14 @@
 #include "ndarray/files.h"
 #include "support/arrays.h"
 #include "support/fardevice.h"
+#include "support/files.h"
 #include "support/lagdevice.h"
 #include "support/tasks.h"
 
 static char folder[64], path[128];
 
 static void make_folder(void) {
-  strcpy(folder, "/tmp/thrum-save-XXXXXX");
+  snprintf(folder, sizeof folder, "%s/thrum-save-XXXXXX", scratch_folder());
   cr_assert(mkdtemp(folder) != NULL);
   snprintf(path, sizeof path, "%s/a.safetensors", folder);
 }
@@ -70,22 +71,19 @@ static double element(const char *name, int64_t i) {
 Test(save, what_is_saved_comes_back) {
   int64_t before = th__mem_live();
   th_array *arrays[TH_DTYPE_COUNT + 3];
-  char names[TH_DTYPE_COUNT + 3][16];
   const char *list[TH_DTYPE_COUNT + 3];
   char in[24 * 8], out[24 * 8];
   int n = 0;
-  for (; n < TH_DTYPE_COUNT + 3; n++) {
-    snprintf(names[n], sizeof names[n], "layer.%d", n);
-    list[n] = names[n];
-    if (n == TH_DTYPE_COUNT) break;
+  for (; n < TH_DTYPE_COUNT; n++) {
+    list[n] = th_dtype_name((th_dtype)n);
     for (int i = 0; i < 24; i++)
       th__dtype_set((th_dtype)n, in + (size_t)i * th_dtype_size((th_dtype)n), i % 2 + n);
     arrays[n] = th_from_host(in, TH_SHAPE(2, 3, 4), (th_dtype)n, th_cpu(0));
   }
   static const int64_t ones[8] = {1, 1, 1, 1, 1, 1, 1, 2};
+  list[n] = "a scalar";
   arrays[n++] = scalar(2.5);
-  snprintf(names[n], sizeof names[n], "layer.%d", n);
-  list[n] = names[n];
+  list[n] = "";
   arrays[n++] = th_zeros(TH_SHAPE(0, 3), TH_F32, th_cpu(0));
   list[n] = "\"\\\n\x01 \xc3\xa4\xf0\x9f\x98\x80";
   arrays[n++] = th_full(ones, 8, 7, TH_I16, th_cpu(0));
