@@ -4,10 +4,11 @@
 
 enum { WIDTH = 128, BATCH = 4 };
 
-static void print_arrays(const th_layer *model) {
+static void print_weights(const th_layer *model) {
   for (int i = 0; i < th_layer_states(model); i++) {
     char name[32];
     th_array *a = th_layer_state(model, i, name, sizeof name);
+    if (th_array_ndim(a) < 2) continue;
     printf("%s ", name);
     DEMO_TRY(th_print(a, stdout)); /* waits for this array only */
     putchar('\n');
@@ -23,7 +24,7 @@ int main(int argc, char **argv) {
                 th_linear_layer(g, WIDTH, 1, true)));
   if (!model) demo_die("%s", th_last_error());
   DEMO_TRY(th_layer_summary(model, TH_SHAPE(BATCH, WIDTH), TH_F32, stdout));
-  print_arrays(model);
+  print_weights(model);
   long long parameters = th_layer_count(model);
   demo_check(parameters == 33153, "%lld parameters", parameters);
 

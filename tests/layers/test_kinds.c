@@ -51,12 +51,13 @@ Test(layer_kinds, linear) {
     equal_arrays(y, z, "linear");
     cr_assert(eq(i64, th_layer_count(l), 21 + 3 * bias));
     cr_assert(eq(int, th_layer_find(l, "bias") != NULL, bias));
-    double bound = th_item(th_vector_norm(th_layer_find(l, "weight"), NULL, 0, INFINITY, false));
+    th_array *most = th_vector_norm(th_layer_find(l, "weight"), NULL, 0, INFINITY, false);
+    double bound = th_item(most);
     cr_assert(bound <= 1 / sqrt(7) && bound > 0.8 / sqrt(7), "%g", bound);
     gradients_flow(l, x);
     th_layer_release(l);
-    th_release(y);
-    th_release(z);
+    th_array *all[] = {y, z, most};
+    for (int i = 0; i < 3; i++) th_release(all[i]);
   }
   th_release(x);
   th_generator_release(g);

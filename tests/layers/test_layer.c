@@ -80,6 +80,21 @@ Test(layer, summary_is_a_table_and_changes_nothing) {
   th_layer_release(l);
 }
 
+Test(layer, a_summary_draws_no_random_numbers) {
+  th_generator *g = th_generator_new(1), *same = th_generator_new(1);
+  th_layer *l = th_sequential(TH_LAYERS(th_dropout_layer(g, 0.5)));
+  char *text = summary_of(l, TH_SHAPE(4), TH_OK);
+  th_array *a = th_random_bits(g, TH_SHAPE(1), th_cpu(0));
+  th_array *b = th_random_bits(same, TH_SHAPE(1), th_cpu(0));
+  cr_assert(eq(dbl, th_item(a), th_item(b)));
+  free(text);
+  th_release(a);
+  th_release(b);
+  th_layer_release(l);
+  th_generator_release(g);
+  th_generator_release(same);
+}
+
 Test(layer, training_reaches_all_children) {
   th_layer *l = small_model(NULL);
   th_layer *deep = th_layer_child(th_layer_child(l, 2), 1);
