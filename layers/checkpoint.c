@@ -32,8 +32,7 @@ static th_status check(const th_checkpoint *c, const char *path, const char *who
     return th__fail(TH_EINVAL, "%s: a list of parts is NULL", who);
   for (int i = 0; i < c->n_arrays; i++) {
     if (!c->arrays[i]) return th__array_null(who);
-    if (!c->names[i] || strncmp(c->names[i], "optimizer.", 10) == 0)
-      return th__fail(TH_EINVAL, "%s: name %d is NULL or begins with 'optimizer.'", who, i);
+    if (!c->names[i]) return th__fail(TH_EINVAL, "%s: name %d is NULL", who, i);
   }
   for (int i = 0; i < c->n_counters; i++)
     if (!c->counters[i].name || !c->counters[i].value)
@@ -47,27 +46,41 @@ static void arrays_free(arrays *a) {
   th__free(a->text);
 }
 
-/* The model's, the program's own, the optimizer's. */
+static th_status arrays_add(arrays *a, const th_array *array, const char *name) {
+  if (!array) return th_last_status();
+  a->list[a->n] = (th_array *)array;
+  a->names[a->n++] = name;
+  return TH_OK;
+}
+
+/* Room of NAME bytes for the name of the next array, which begins with prefix. */
+static char *name_room(arrays *a, const char *prefix) {
+  return strcpy(a->text + (size_t)a->n * NAME, prefix);
+}
+
+/* The model's, the program's own, the optimizer's, the scaler's. */
 static th_status arrays_gather(const th_checkpoint *c, arrays *a) {
+  enum { OPTIMIZER = sizeof "optimizer." - 1, SCALER = sizeof "scaler." - 1 };
   int model = th_layer_states(c->model), states = th_optimizer_states(c->optimizer);
-  size_t all = (size_t)model + (size_t)c->n_arrays + (size_t)states + 1;
+  int scales = th_scaler_states(c->scaler);
+  size_t all = (size_t)model + (size_t)c->n_arrays + (size_t)states + (size_t)scales + 1;
   *a = (arrays){.list = th__alloc(all * sizeof *a->list),
                 .names = th__alloc(all * sizeof *a->names),
                 .text = th__alloc(all * NAME)};
   if (!a->list || !a->names || !a->text) return TH_ENOMEM;
-  for (int i = 0; i < model + c->n_arrays + states; i++, a->n++) {
-    char *name = a->text + (size_t)i * NAME;
-    int own = i - model, state = own - c->n_arrays;
-    a->names[i] = own >= 0 && state < 0 ? c->names[own] : name;
-    if (own < 0) {
-      a->list[i] = th_layer_state(c->model, i, name, NAME);
-    } else if (state < 0) {
-      a->list[i] = c->arrays[own];
-    } else {
-      (void)strcpy(name, "optimizer.");
-      a->list[i] = th_optimizer_state(c->optimizer, state, name + 10, NAME - 10);
-    }
-    if (!a->list[i]) return th_last_status();
+  for (int i = 0; i < model; i++) {
+    char *name = name_room(a, "");
+    TH_TRY(arrays_add(a, th_layer_state(c->model, i, name, NAME), name));
+  }
+  for (int i = 0; i < c->n_arrays; i++) TH_TRY(arrays_add(a, c->arrays[i], c->names[i]));
+  for (int i = 0; i < states; i++) {
+    char *name = name_room(a, "optimizer.");
+    const th_array *state = th_optimizer_state(c->optimizer, i, name + OPTIMIZER, NAME - OPTIMIZER);
+    TH_TRY(arrays_add(a, state, name));
+  }
+  for (int i = 0; i < scales; i++) {
+    char *name = name_room(a, "scaler.");
+    TH_TRY(arrays_add(a, th_scaler_state(c->scaler, i, name + SCALER, NAME - SCALER), name));
   }
   return TH_OK;
 }

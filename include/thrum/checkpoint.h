@@ -24,9 +24,10 @@ typedef struct th_counter {
 typedef struct th_checkpoint {
   const th_layer *model;    /**< Its parameters and buffers, under their names. */
   th_array *const *arrays;  /**< More arrays: parameters without a layer, running sums, averages. */
-  const char *const *names; /**< Their names; none begins with "optimizer.". */
+  const char *const *names; /**< Their names; all names of a checkpoint differ. */
   int n_arrays;             /**< How many. */
   th_optimizer *optimizer;  /**< Its states, as "optimizer." and their names; steps and rate. */
+  const th_scaler *scaler;  /**< Its states, as "scaler." and their names. */
   th_loader *loader;        /**< Where it stands: the batch it gives next. */
   th_generator *const
       *generators;  /**< Seed and counter of each; a NULL among them is the default one. */

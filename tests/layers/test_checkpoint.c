@@ -31,6 +31,7 @@ typedef struct training {
   th_generator *g;
   th_layer *model;
   th_optimizer *optimizer;
+  th_scaler *scaler;
   th_loader *loader;
   th_array *average, *last; /* of the loss */
   int64_t steps;
@@ -83,6 +84,7 @@ static void training_begin(training *t, int kind, uint64_t seed, int prefetch) {
   int n = th_layer_parameters(t->model, leaves, 8);
   cr_assert(eq(int, n, 6));
   t->optimizer = make_optimizer(kind, leaves, n, 0.01 * (double)(seed % 7 + 1));
+  t->scaler = th_scaler_new(&(th_scaler_config){.scale = 4, .interval = 3}, th_cpu(0));
   t->loader = make_loader(prefetch);
   t->average = th_zeros(TH_SCALAR, TH_F32, th_cpu(0));
   t->generators[0] = t->g; /* and the default one */
@@ -93,6 +95,7 @@ static void training_begin(training *t, int kind, uint64_t seed, int prefetch) {
                              .names = t->names,
                              .n_arrays = 1,
                              .optimizer = t->optimizer,
+                             .scaler = t->scaler,
                              .loader = t->loader,
                              .generators = t->generators,
                              .n_generators = 2,
@@ -104,6 +107,7 @@ static void training_end(training *t) {
   th_release(t->last);
   th_release(t->average);
   th_loader_release(t->loader);
+  th_scaler_release(t->scaler);
   th_optimizer_release(t->optimizer);
   th_layer_release(t->model);
   th_generator_release(t->g);
@@ -116,8 +120,9 @@ static void step(training *t) {
   th_array *jitter = th_uniform(t->g, TH_SCALAR, 0.9, 1.1, TH_F32, th_cpu(0));
   th_array *y = th_multiply(th_layer_forward(t->model, batch[0]), jitter);
   th_array *loss = th_cross_entropy(y, batch[1]);
-  cr_assert(th_backward(loss, 0) == TH_OK, "%s", th_last_error());
-  cr_assert(eq(int, th_optimizer_step(t->optimizer), TH_OK));
+  cr_assert(th_backward(th_scaler_scale(t->scaler, loss), 0) == TH_OK, "%s", th_last_error());
+  cr_assert(th_scaler_step(t->scaler, t->optimizer) == TH_OK, "%s", th_last_error());
+  cr_assert(eq(int, th_scaler_update(t->scaler), TH_OK));
   th_optimizer_zero_grad(t->optimizer);
   th_optimizer_set_lr(t->optimizer, 0.97 * th_optimizer_lr(t->optimizer));
   th_release(t->last);
@@ -183,7 +188,7 @@ Test(checkpoint, row_71_parameters_are_saved_and_loaded_by_name) {
   step(&t);
   cr_assert(eq(int, th_checkpoint_save(&t.parts, path, 1), TH_OK));
   th_file *f = th_file_open(path);
-  cr_assert(eq(int, th_file_count(f), 8 + 1 + 6));
+  cr_assert(eq(int, th_file_count(f), 8 + 1 + 6 + 2));
   float here[64], there[64];
   for (int i = 0; i < th_layer_states(t.model); i++) {
     char name[64];
@@ -295,10 +300,14 @@ Test(checkpoint, numbers_that_are_none) {
 
 Test(checkpoint, refusals) {
   th_array *a = th_zeros(TH_SHAPE(1), TH_F32, th_cpu(0));
-  const char *names[] = {"optimizer.x"};
-  th_checkpoint parts = {.arrays = &a, .names = names, .n_arrays = 1};
+  const char *names[] = {"weight"};
+  th_layer *layer = th_linear_layer(NULL, 2, 3, false);
+  th_checkpoint parts = {.model = layer, .arrays = &a, .names = names, .n_arrays = 1};
   cr_assert(eq(int, th_checkpoint_save(&parts, path, 1), TH_EINVAL));
-  cr_assert(strstr(th_last_error(), "begins with 'optimizer.'") != NULL);
+  cr_assert(strstr(th_last_error(), "the name 'weight' is given twice") != NULL);
+  parts.names = &(const char *){NULL};
+  cr_assert(eq(int, th_checkpoint_save(&parts, path, 1), TH_EINVAL));
+  th_layer_release(layer);
   cr_assert(eq(int, th_checkpoint_save(NULL, path, 1), TH_EINVAL));
   cr_assert(eq(int, th_checkpoint_save(&parts, NULL, 1), TH_EINVAL));
   cr_assert(zero(ptr, th_checkpoint_save_async(NULL, path, 1)));
