@@ -9,22 +9,23 @@
 
 enum { MAX_COLUMNS = 8, MOST_PREFETCH = 1024 };
 
-typedef struct batch {
+typedef struct gathered {
   th_array *columns[MAX_COLUMNS]; /* +1 each */
   int64_t rows;
-} batch;
+} gathered;
 
 struct th_loader {
   th_array *columns[MAX_COLUMNS]; /* +1 each */
   int n_columns;
   int64_t n; /* rows of the data set */
   th_loader_options options;
-  int64_t epoch;
-  int64_t next;     /* first row of the next batch to submit, in this epoch's order */
-  th_array *order;  /* this epoch's permutation; NULL at its start and without shuffle */
-  batch *ring;      /* submitted, not yet given out */
-  int depth;        /* slots of the ring */
-  int first, ahead; /* oldest batch in the ring, how many there are */
+  int64_t at_epoch, at_batch; /* of the next batch to give out */
+  int64_t epoch;              /* of the next batch to submit */
+  int64_t next;               /* its first row, in this epoch's order */
+  th_array *order;            /* this epoch's permutation; NULL at its start and without shuffle */
+  gathered *ring;             /* submitted, not yet given out */
+  int depth;                  /* slots of the ring */
+  int first, ahead;           /* oldest batch in the ring, how many there are */
 };
 
 static th_status check_columns(th_array *const *columns, int n) {
@@ -83,7 +84,9 @@ th_loader *th_loader_new(th_array *const *columns, int n, const th_loader_option
   for (; l->n_columns < n; l->n_columns++)
     l->columns[l->n_columns] = th_retain(columns[l->n_columns]);
   l->n = th_array_shape(columns[0])[0];
-  return l;
+  if (!settings.repeat || th_loader_batches(l) > 0) return l;
+  th_loader_release(l);
+  return th__fail_null(TH_EINVAL, "loader_new: no batch to repeat");
 }
 
 int64_t th_loader_batches(const th_loader *l) {
@@ -92,9 +95,16 @@ int64_t th_loader_batches(const th_loader *l) {
   return full + (rest > 0 && !l->options.drop_last ? 1 : 0);
 }
 
-static void release_columns(batch *b) {
+static void release_columns(gathered *b) {
   for (int i = 0; i < MAX_COLUMNS; i++) th_release(b->columns[i]);
   memset(b, 0, sizeof(*b));
+}
+
+static void begin_epoch(th_loader *l, int64_t epoch) {
+  th_release(l->order);
+  l->order = NULL;
+  l->next = 0;
+  l->epoch = epoch;
 }
 
 /* The permutation of this epoch: depends on the seed and the epoch's number only. */
@@ -109,13 +119,27 @@ static th_status make_order(th_loader *l) {
 
 static th_array *gather(const th_loader *l, th_array *column, const char *rows) {
   th_array *part = th_slice(l->order != NULL ? l->order : column, rows);
-  th_array *gathered = l->order != NULL ? th_take(column, part, 0) : th_copy(part);
+  th_array *copy = l->order != NULL ? th_take(column, part, 0) : th_copy(part);
   th_release(part);
-  return gathered;
+  return copy;
+}
+
+/* The program's change of a batch, with a generator that depends on seed, epoch and number of the batch only. */
+static th_status transform(const th_loader *l, gathered *b) {
+  if (l->options.transform == NULL) return TH_OK;
+  th__mixer epoch = th__mixer_start(l->options.seed, (uint64_t)l->epoch);
+  th__mixer m = th__mixer_start(epoch.state, (uint64_t)(l->next / l->options.batch) + 1);
+  th_generator *g = th_generator_new(m.state);
+  if (g == NULL) return TH_ENOMEM;
+  th_status status = l->options.transform(b->columns, l->n_columns, g, l->options.transform_user);
+  th_generator_release(g);
+  for (int i = 0; i < l->n_columns && status == TH_OK; i++)
+    if (b->columns[i] == NULL) status = th__array_null("loader_next: transform");
+  return status;
 }
 
 /* Submits the next batch of the epoch into *out. */
-static th_status submit(th_loader *l, batch *out) {
+static th_status submit(th_loader *l, gathered *out) {
   TH_TRY(make_order(l));
   int64_t left = l->n - l->next;
   int64_t rows = left < l->options.batch ? left : l->options.batch;
@@ -127,6 +151,11 @@ static th_status submit(th_loader *l, batch *out) {
       release_columns(out);
       return th_last_status();
     }
+  }
+  th_status status = transform(l, out);
+  if (status != TH_OK) {
+    release_columns(out);
+    return status;
   }
   out->rows = rows;
   l->next += rows;
@@ -142,7 +171,11 @@ static bool epoch_has_more(const th_loader *l) {
 static th_status fill(th_loader *l) {
   th_status status = TH_OK;
   th_scope scope = th__scope_suspend();
-  while (l->ahead < l->depth && epoch_has_more(l) && status == TH_OK) {
+  while (l->ahead < l->depth && status == TH_OK) {
+    if (!epoch_has_more(l)) {
+      if (!l->options.repeat) break;
+      begin_epoch(l, l->epoch + 1);
+    }
     status = submit(l, &l->ring[(l->first + l->ahead) % l->depth]);
     if (status == TH_OK) l->ahead++;
   }
@@ -156,19 +189,49 @@ int64_t th_loader_next(th_loader *l, th_array **out) {
   }
   TH_TRY(fill(l));
   if (l->ahead == 0) {
-    th_release(l->order);
-    l->order = NULL;
-    l->next = 0;
-    l->epoch++;
+    begin_epoch(l, ++l->at_epoch);
+    l->at_batch = 0;
     return 0;
   }
-  batch *b = &l->ring[l->first];
+  gathered *b = &l->ring[l->first];
   int64_t rows = b->rows;
   for (int i = 0; i < l->n_columns; i++) out[i] = th__hand_out(b->columns[i]);
   memset(b, 0, sizeof(*b));
   l->first = (l->first + 1) % l->depth;
   l->ahead--;
+  l->at_batch++;
+  if (l->options.repeat && l->at_batch == th_loader_batches(l)) {
+    l->at_batch = 0;
+    l->at_epoch++;
+  }
   return rows;
+}
+
+th_status th_loader_state(const th_loader *l, int64_t *epoch, int64_t *batch) {
+  if (l == NULL) return th__fail(TH_EINVAL, "loader_state: the loader is NULL");
+  if (epoch != NULL) *epoch = l->at_epoch;
+  if (batch != NULL) *batch = l->at_batch;
+  return TH_OK;
+}
+
+th_status th_loader_seek(th_loader *l, int64_t epoch, int64_t batch) {
+  if (l == NULL) return th__fail(TH_EINVAL, "loader_seek: the loader is NULL");
+  int64_t batches = th_loader_batches(l);
+  if (epoch < 0 || batch < 0 || batch > batches) {
+    return th__fail(TH_EINVAL, "loader_seek: epoch %lld, batch %lld of %lld", (long long)epoch,
+                    (long long)batch, (long long)batches);
+  }
+  if (l->options.repeat && batch == batches) {
+    epoch++;
+    batch = 0;
+  }
+  for (int i = 0; i < l->depth; i++) release_columns(&l->ring[i]);
+  l->ahead = 0;
+  begin_epoch(l, epoch);
+  l->next = batch < batches ? batch * l->options.batch : l->n;
+  l->at_epoch = epoch;
+  l->at_batch = batch;
+  return TH_OK;
 }
 
 void th_loader_release(th_loader *l) {

@@ -5,6 +5,7 @@
 
 #include "common/data.h"
 #include "common/demo.h"
+#include "common/resume.h"
 
 enum { MAX_LAYERS = 3 };
 
@@ -49,14 +50,13 @@ static double accuracy(const network *net, th_array *images, th_array *labels) {
   return value;
 }
 
-/* One pass over the training set; returns the mean loss. Nothing in the loop waits: even the sum of the losses is an
- * array, read once at the end. */
+/* One pass over the training set, or what a resumed one left of it; returns the mean loss. Nothing in the loop waits: even the
+ * sum of the losses is an array, read once at the end. */
 static double train_epoch(const network *net, th_loader *loader, th_optimizer *optimizer,
-                          int64_t images, const char *label) {
-  th_device device = th_array_device(net->params[0]);
-  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, device));
-  int64_t rows;
-  long done = 0;
+                          th_array *sum, resume *checkpoint, const char *label) {
+  int64_t rows, done;
+  DEMO_TRY(th_loader_state(loader, NULL, &done));
+  if (done == 0) DEMO_TRY(th_fill(sum, 0));
   do {
     th_scope scope = th_scope_begin();
     th_array *batch[2];
@@ -69,21 +69,20 @@ static double train_epoch(const network *net, th_loader *loader, th_optimizer *o
       th_optimizer_zero_grad(optimizer);
       th_array *weighted = th_multiply_scalar(th_detach(loss), (double)rows);
       DEMO_TRY(th_add_inplace(sum, DEMO_MAKE(weighted)));
-      demo_progress(label, ++done, (long)th_loader_batches(loader));
+      demo_progress(label, (long)++done, (long)th_loader_batches(loader));
+      resume_step(checkpoint);
     }
     th_scope_end(scope);
   } while (rows > 0);
   demo_progress_clear();
-  double mean = demo_item(sum) / (double)images;
-  th_release(sum);
-  return mean;
+  return demo_item(sum);
 }
 
 typedef struct settings {
-  const char *data, *trace, *device;
-  long epochs, batch, seed, size;
+  const char *data, *trace, *device, *checkpoint;
+  long epochs, batch, seed, size, every;
   double lr, momentum;
-  bool quiet, table;
+  bool quiet, table, digest;
 } settings;
 
 static settings read_settings(int argc, char **argv) {
@@ -93,6 +92,7 @@ static settings read_settings(int argc, char **argv) {
                        .batch = 64,
                        .seed = 1,
                        .size = 8,
+                       .every = 100,
                        .lr = 0.1,
                        .momentum = 0.9};
   const demo_option options[] = {
@@ -106,12 +106,16 @@ static settings read_settings(int argc, char **argv) {
       {"momentum", "momentum", .number = &s.momentum},
       {"seed", "of the weights, the shuffling and the drawn digits", .integer = &s.seed},
       {"trace", "where to write the trace of the last epoch; '' = nowhere", .text = &s.trace},
+      {"checkpoint", "file to go on from, if it exists, and to write", .text = &s.checkpoint},
+      {"every", "steps between two checkpoints", .integer = &s.every},
+      {"digest", "print a number made of all bits of the parameters", .flag = &s.digest},
       {"table", "print where the time of the last epoch went", .flag = &s.table},
       {"quiet", "no line per epoch", .flag = &s.quiet},
   };
   DEMO_OPTIONS(argc, argv, "Trains a network to read digits: 64-128-10, or 784-256-128-10.",
                options);
-  if (s.epochs < 1 || s.batch < 1) demo_die("--epochs and --batch must be at least 1");
+  if (s.epochs < 1 || s.batch < 1 || s.every < 1)
+    demo_die("--epochs, --batch and --every must be at least 1");
   if (s.size != 8 && s.size != 28) demo_die("--size must be 8 or 28");
   FILE *file = *s.trace ? fopen(s.trace, "ab") : NULL; /* better now than after the training */
   if (*s.trace && !file) demo_die("--trace: cannot write '%s'", s.trace);
@@ -119,37 +123,60 @@ static settings read_settings(int argc, char **argv) {
   return s;
 }
 
+/* What has to be kept for a training to go on later with the same bits. */
+static resume make_resume(const settings *s, network *net, th_array *sum, th_optimizer *optimizer,
+                          th_loader *loader) {
+  static const char *const names[] = {"loss_sum", "0.weight", "0.bias", "1.weight",
+                                      "1.bias",   "2.weight", "2.bias"};
+  static th_array *arrays[1 + 2 * MAX_LAYERS];
+  arrays[0] = sum;
+  memcpy(arrays + 1, net->params, sizeof net->params);
+  return (resume){.path = s->checkpoint,
+                  .every = s->every,
+                  .parts = {.arrays = arrays,
+                            .names = names,
+                            .n_arrays = 1 + 2 * net->layers,
+                            .optimizer = optimizer,
+                            .loader = loader}};
+}
+
 /* Trains for all epochs, telling about each; returns the test accuracy after the last. */
-static double train(const settings *s, const network *net, const data_set *set) {
-  int64_t count = th_array_shape(set->train_images)[0];
+static double train(const settings *s, network *net, const data_set *set) {
+  int64_t count = th_array_shape(set->train_images)[0], epoch;
   th_optimizer *optimizer = th_sgd(net->params, 2 * net->layers, s->lr, s->momentum, 0, false);
   th_loader *loader = th_loader_new(
       TH_ARRAYS(set->train_images, set->train_labels),
       &(th_loader_options){
           .batch = s->batch, .shuffle = true, .prefetch = 4, .seed = (uint64_t)s->seed});
   if (!optimizer || !loader) demo_die("%s", th_last_error());
-  double result = 0, training = 0;
-  for (long epoch = 1; epoch <= s->epochs; epoch++) {
+  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, th_array_device(net->params[0])));
+  resume checkpoint = make_resume(s, net, sum, optimizer, loader);
+  resume_begin(&checkpoint);
+  double training = 0;
+  long trained = 0;
+  while (DEMO_TRY(th_loader_state(loader, &epoch, NULL)), epoch < s->epochs) {
     char label[32];
-    snprintf(label, sizeof label, "epoch %2ld", epoch);
-    bool traced = epoch == s->epochs && (*s->trace || s->table);
+    snprintf(label, sizeof label, "epoch %2ld", (long)epoch + 1);
+    bool traced = epoch + 1 == s->epochs && (*s->trace || s->table);
     if (traced) DEMO_TRY(th_profile_start(TH_PROFILE_ALL | TH_PROFILE_SHAPES));
     double start = demo_seconds();
-    double loss = train_epoch(net, loader, optimizer, count, label);
+    double loss = train_epoch(net, loader, optimizer, sum, &checkpoint, label) / (double)count;
     double seconds = demo_seconds() - start;
     training += seconds;
+    trained++;
     if (traced) DEMO_TRY(th_profile_stop(*s->trace ? s->trace : NULL));
-    result = accuracy(net, set->test_images, set->test_labels);
     if (s->quiet) continue;
-    printf("%s  loss %.4f  test accuracy %.4f  %8.0f images/s\n", label, loss, result,
-           (double)count / seconds);
+    printf("%s  loss %.4f  test accuracy %.4f  %8.0f images/s\n", label, loss,
+           accuracy(net, set->test_images, set->test_labels), (double)count / seconds);
     fflush(stdout);
   }
-  printf("trained %ld epochs in %.2f s, %.0f images/s\n", s->epochs, training,
-         (double)(count * s->epochs) / training);
+  resume_end(&checkpoint);
+  printf("trained %ld epochs in %.2f s, %.0f images/s\n", trained, training,
+         trained ? (double)(count * trained) / training : 0);
+  th_release(sum);
   th_loader_release(loader);
   th_optimizer_release(optimizer);
-  return result;
+  return accuracy(net, set->test_images, set->test_labels);
 }
 
 int main(int argc, char **argv) {
@@ -168,6 +195,7 @@ int main(int argc, char **argv) {
     printf("trace of the last epoch: %s (open it in ui.perfetto.dev or chrome://tracing)\n",
            s.trace);
   }
+  if (s.digest) resume_digest(net.params, 2 * net.layers);
   for (int i = 0; i < 2 * net.layers; i++) th_release(net.params[i]);
   data_close(&set);
   DEMO_TRY(th_shutdown());

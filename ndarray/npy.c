@@ -6,11 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/base/atomic.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "ndarray/array.h"
 #include "ndarray/dtype.h"
+#include "ndarray/target.h"
+#include "thrum/files.h"
 
 #define MOST_HEADER (1 << 20) /* bytes; the largest sensible header has a few hundred */
 
@@ -149,15 +150,15 @@ static bool parse_header(npy_parser *p, npy_header *h) {
 
 /* --- reading --- */
 
-static th_status file_error(const char *who, const char *path, const char *reason) {
-  return th__fail(TH_EIO, "%s: '%s': %s", who, path, reason);
+static th_status file_error(const char *path, const char *reason) {
+  return th__file_error("th_load_npy", path, reason);
 }
 
 /* Bytes of a regular file. */
 static th_status file_length(FILE *file, const char *path, int64_t *out) {
   struct stat info;
-  if (fstat(fileno(file), &info) != 0) return file_error("th_load_npy", path, strerror(errno));
-  if (!S_ISREG(info.st_mode)) return file_error("th_load_npy", path, "not a regular file");
+  if (fstat(fileno(file), &info) != 0) return file_error(path, strerror(errno));
+  if (!S_ISREG(info.st_mode)) return file_error(path, "not a regular file");
   *out = info.st_size;
   return TH_OK;
 }
@@ -180,7 +181,7 @@ static const char *read_preamble(FILE *file, int64_t length, size_t *header) {
 static th_status read_header(FILE *file, const char *path, int64_t length, npy_header *h) {
   size_t bytes = 0;
   const char *wrong = read_preamble(file, length, &bytes);
-  if (wrong) return file_error("th_load_npy", path, wrong);
+  if (wrong) return file_error(path, wrong);
   char *text = th__alloc(bytes + 1);
   if (!text) return TH_ENOMEM;
   npy_parser p = {.at = text, .end = text + bytes};
@@ -190,7 +191,7 @@ static th_status read_header(FILE *file, const char *path, int64_t length, npy_h
     (void)parse_header(&p, h);
   }
   th__free(text);
-  return p.wrong ? file_error("th_load_npy", path, p.wrong) : TH_OK;
+  return p.wrong ? file_error(path, p.wrong) : TH_OK;
 }
 
 static void swap_bytes(char *data, size_t n, size_t size) {
@@ -230,7 +231,7 @@ static th_array *load(FILE *file, const char *path, th_device d) {
   if (file_length(file, path, &length) != TH_OK) return NULL;
   if (read_header(file, path, length, &h) != TH_OK) return NULL;
   if (th__layout_make(&layout, h.shape, h.ndim, h.dtype, "th_load_npy") != TH_OK) {
-    (void)file_error("th_load_npy", path, "the shape is too large");
+    (void)file_error(path, "the shape is too large");
     return NULL;
   }
   int64_t bytes = th__layout_bytes(&layout), left = length - ftell(file);
@@ -245,7 +246,7 @@ static th_array *load(FILE *file, const char *path, th_device d) {
   if (fread(data, 1, (size_t)bytes, file) == (size_t)bytes) {
     a = make_array(&h, &layout, data, d);
   } else {
-    (void)file_error("th_load_npy", path, "cannot read");
+    (void)file_error(path, "cannot read");
   }
   th__free(data);
   return a;
@@ -257,7 +258,7 @@ th_array *th_load_npy(const char *path, th_device d) {
   int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "rb");
   if (!file) {
-    (void)file_error("th_load_npy", path, strerror(errno));
+    (void)file_error(path, strerror(errno));
     if (descriptor >= 0) (void)close(descriptor);
     return NULL;
   }
@@ -298,83 +299,10 @@ static void copy_rows(const th_layout *layout, const void *first, void *out) {
   th__copy_elements(layout, first, &compact, out);
 }
 
-/* Where an array goes: into a new file beside the old one, which it replaces in one step when it is whole; or, where path is
- * a link, a device or the like, into that. */
-typedef struct target {
-  const char *path;
-  char *beside; /* the new file; NULL: path itself is written */
-  int descriptor;
-} target;
-
-static int open_beside(target *t, mode_t mode) {
-  static _Atomic uint32_t count; /* relaxed: only uniqueness matters */
-  size_t room = strlen(t->path) + 48;
-  t->beside = th__alloc(room);
-  if (!t->beside) {
-    errno = ENOMEM;
-    return -1;
-  }
-  (void)snprintf(t->beside, room, "%s.%ld.%u.tmp", t->path, (long)getpid(),
-                 th__fetch_add(&count, 1, TH__RELAXED));
-  return open(t->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-}
-
-/* Finds out whether path can be written, and changes nothing there yet. */
-static th_status open_target(const char *path, target *t) {
-  struct stat info;
-  *t = (target){.path = path, .descriptor = -1};
-  bool exists = lstat(path, &info) == 0;
-  if (exists && !S_ISREG(info.st_mode)) {
-    t->descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-  } else if (exists ? access(path, W_OK) == 0 : *path != 0) {
-    t->descriptor = open_beside(t, exists ? info.st_mode & 0777 : 0666);
-  }
-  if (t->descriptor >= 0) return TH_OK;
-  th_status status = file_error("th_save_npy", path, strerror(errno));
-  th__free(t->beside);
-  return status;
-}
-
-/* What is there so far is of no use to anybody. */
-static void drop_target(target *t) {
-  if (t->descriptor >= 0) (void)close(t->descriptor);
-  if (t->beside) (void)unlink(t->beside);
-  th__free(t->beside);
-}
-
-static bool empty_first(int descriptor) {
-  struct stat info;
-  return fstat(descriptor, &info) == 0 && (!S_ISREG(info.st_mode) || ftruncate(descriptor, 0) == 0);
-}
-
-static bool write_all(int descriptor, const char *data, size_t bytes) {
-  while (bytes > 0) {
-    ssize_t n = write(descriptor, data, bytes);
-    if (n < 0 && errno != EINTR) return false;
-    data += n < 0 ? 0 : n;
-    bytes -= n < 0 ? 0 : (size_t)n;
-  }
-  return true;
-}
-
-/* Ends the target. */
-static th_status write_file(target *t, const th_layout *layout, const char *data) {
+static th_status write_file(th__target *t, const th_layout *layout, const char *data) {
   char header[512];
-  size_t head = header_text(layout, header);
-  bool good = (t->beside || empty_first(t->descriptor)) && write_all(t->descriptor, header, head) &&
-              write_all(t->descriptor, data, (size_t)th__layout_bytes(layout));
-  if (good) {
-    good = close(t->descriptor) == 0;
-    t->descriptor = -1;
-  }
-  if (good && t->beside) good = rename(t->beside, t->path) == 0;
-  th_status status = good ? TH_OK : file_error("th_save_npy", t->path, strerror(errno));
-  if (good) {
-    th__free(t->beside);
-  } else {
-    drop_target(t);
-  }
-  return status;
+  TH_TRY(th__target_write(t, header, header_text(layout, header)));
+  return th__target_write(t, data, (size_t)th__layout_bytes(layout));
 }
 
 th_status th_save_npy(const th_array *a, const char *path) {
@@ -384,15 +312,16 @@ th_status th_save_npy(const th_array *a, const char *path) {
     return th__fail(TH_EDTYPE, "th_save_npy: .npy files know no bf16; cast to f32 first");
   if (!a->storage)
     return th__fail(TH_ENODATA, "th_save_npy: an array on the meta device has no data");
-  target t;
-  TH_TRY(open_target(path, &t));
+  th__target t;
+  TH_TRY(th__target_open(&t, path, "th_save_npy"));
   int64_t bytes = th__layout_bytes(&a->layout);
   char *data = th__alloc(bytes > 0 ? (size_t)bytes : 1);
   th_status status = data ? th__with_elements(a, copy_rows, data, "th_save_npy") : TH_ENOMEM;
+  if (status == TH_OK) status = write_file(&t, &a->layout, data);
   if (status == TH_OK) {
-    status = write_file(&t, &a->layout, data);
+    status = th__target_commit(&t, 1);
   } else {
-    drop_target(&t);
+    th__target_drop(&t);
   }
   th__free(data);
   return status;

@@ -4,8 +4,7 @@
  *
  * An array handle is counted and shows a strided window of a storage. Views share the storage and are writable. One
  * engine variable per storage orders all accesses, so views of one storage order each other even where disjoint.
- * Values come later: making and computing return at once; th_wait*, th_read, th_item, th_print, th_map_*, th_save,
- * th_load block.
+ * Values come later: making and computing return at once; th_wait*, th_read, th_item, th_print, th_map_* block.
  */
 #ifndef THRUM_ARRAY_H
 #define THRUM_ARRAY_H
@@ -161,14 +160,6 @@ TH_API th_status th_map_read(const th_array *a, const void **data);
 TH_API th_status th_map_write(th_array *a, void **data); /**< As th_map_read(), for writing. */
 TH_API th_status
 th_unmap(const th_array *a); /**< Ends the oldest mapping of a by this thread. TH_EINVAL if none. */
-
-/* Files. All block. */
-/** NumPy .npy 1.0; bf16 is refused (TH_EDTYPE). A file at path is replaced in one step by the whole new one, or kept; links
- *  and devices are written through. Whether path can be written is known (TH_EIO) before the array is waited for. */
-TH_API th_status th_save_npy(const th_array *a, const char *path);
-TH_API th_array *th_load_npy(
-    const char *path,
-    th_device d); /**< Versions 1-3, both byte orders, C and Fortran order. TH_EIO. */
 
 #ifdef __cplusplus
 }

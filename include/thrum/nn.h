@@ -81,6 +81,10 @@ TH_API th_array *th_dropout(th_generator *g, const th_array *a, double p, bool t
  * schedule or device. generator NULL = the process's default one. */
 TH_API th_generator *th_generator_new(uint64_t seed); /**< +1 or NULL. */
 TH_API void th_generator_release(th_generator *g);    /**< NULL is fine. */
+/** Where g stands: what is drawn from now on depends on these two alone. Either pointer may be NULL. */
+TH_API void th_generator_state(th_generator *g, uint64_t *seed, uint64_t *counter);
+TH_API void th_generator_set_state(th_generator *g, uint64_t seed,
+                                   uint64_t counter); /**< Puts g where another one stood. */
 TH_API void th_seed(uint64_t seed); /**< Restarts the default generator (its seed at start is 0). */
 TH_API th_array *th_random_bits(th_generator *g, const int64_t *shape, int ndim,
                                 th_device d); /**< u32, all bits random. */

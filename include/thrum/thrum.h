@@ -11,6 +11,7 @@
 #include <thrum/engine.h>
 #include <thrum/array.h>
 #include <thrum/async.h>
+#include <thrum/files.h>
 #include <thrum/elementwise.h>
 #include <thrum/nn.h>
 #include <thrum/ops.h>
@@ -19,6 +20,7 @@
 #include <thrum/optim.h>
 #include <thrum/layers.h>
 #include <thrum/data.h>
+#include <thrum/checkpoint.h>
 #include <thrum/profile.h>
 
 #endif

@@ -38,12 +38,22 @@ void th_generator_release(th_generator *g) {
   if (th__fetch_sub(&g->refs, 1, TH__ACQ_REL) == 1) th__free(g);
 }
 
-void th_seed(uint64_t seed) {
-  th__spin_lock(&default_generator.lock);
-  default_generator.seed = seed;
-  default_generator.counter = 0;
-  th__spin_unlock(&default_generator.lock);
+void th_generator_state(th_generator *g, uint64_t *seed, uint64_t *counter) {
+  uint64_t at[2];
+  th__generator_take(g, 0, &at[0], &at[1]);
+  if (seed != NULL) *seed = at[0];
+  if (counter != NULL) *counter = at[1];
 }
+
+void th_generator_set_state(th_generator *g, uint64_t seed, uint64_t counter) {
+  if (g == NULL) g = &default_generator;
+  th__spin_lock(&g->lock);
+  g->seed = seed;
+  g->counter = counter;
+  th__spin_unlock(&g->lock);
+}
+
+void th_seed(uint64_t seed) { th_generator_set_state(NULL, seed, 0); }
 
 void th__generator_take(th_generator *g, uint64_t blocks, uint64_t *seed, uint64_t *counter) {
   if (g == NULL) g = &default_generator;

@@ -163,3 +163,128 @@ Test(loader, refusals) {
   th_array *all[] = {x, y, dot, shape};
   for (int i = 0; i < 4; i++) th_release(all[i]);
 }
+
+/* --- positions --- */
+
+/* The rest of a walk, as first elements of the batches' sums. */
+static int rest_of(th_loader *l, int batches, double *out) {
+  int n = 0;
+  th_array *batch;
+  while (n < batches) {
+    int64_t rows = th_loader_next(l, &batch);
+    cr_assert(rows >= 0, "%s", th_last_error());
+    if (rows == 0) {
+      out[n++] = -1;
+      continue;
+    }
+    th_array *weighted = th_sum(batch, NULL, 0, false);
+    out[n++] = th_item(weighted);
+    th_release(weighted);
+    th_release(batch);
+  }
+  return n;
+}
+
+/* Adds 1000 times a random number: what a batch gets must depend on the batch alone. */
+static th_status add_noise(th_array **batch, int n, th_generator *g, void *user) {
+  (*(int *)user)++;
+  th_array *noise = th_uniform(g, th_array_shape(batch[0]), 1, 0, 1000, TH_F64, th_cpu(0));
+  th_array *noisy = th_add(batch[0], noise);
+  th_release(noise);
+  if (noisy == NULL) return th_last_status();
+  th_release(batch[0]);
+  batch[0] = noisy;
+  return TH_OK;
+}
+
+Test(loader, goes_on_from_any_position_whatever_the_prefetch) {
+  enum { BATCHES = 36 }; /* 11 and an end per epoch */
+  th_array *x = th_arange(0, N, 1, TH_F64, th_cpu(0));
+  int calls = 0;
+  for (int repeat = 0; repeat < 2; repeat++) {
+    th_loader_options o = {.batch = 10,
+                           .shuffle = true,
+                           .seed = 3,
+                           .repeat = repeat,
+                           .transform = add_noise,
+                           .transform_user = &calls,
+                           .prefetch = TH_NO_PREFETCH};
+    double wanted[BATCHES], got[BATCHES];
+    th_loader *l = th_loader_new(TH_ARRAYS(x), &o);
+    rest_of(l, BATCHES, wanted);
+    cr_assert(eq(int, wanted[11] < 0, !repeat), "the end of an epoch");
+    th_loader_release(l);
+    for (int at = 0; at < BATCHES - 1; at += 5) {
+      int64_t epoch = -1, batch = -1;
+      o.prefetch = at % 2 ? 4 : 30;
+      l = th_loader_new(TH_ARRAYS(x), &o);
+      rest_of(l, at, got);
+      cr_assert(eq(int, th_loader_state(l, &epoch, &batch), TH_OK));
+      int per_epoch = repeat ? 11 : 12;
+      cr_assert(epoch == at / per_epoch && batch == at % per_epoch, "%d: %d, %d", at, (int)epoch,
+                (int)batch);
+      th_loader_release(l);
+      o.prefetch = at % 3 ? TH_NO_PREFETCH : 3;
+      l = th_loader_new(TH_ARRAYS(x), &o);
+      rest_of(l, at % 4, got); /* it may have begun elsewhere */
+      cr_assert(eq(int, th_loader_seek(l, epoch, batch), TH_OK));
+      rest_of(l, BATCHES - at, got);
+      cr_assert(zero(memcmp(got, wanted + at, (size_t)(BATCHES - at) * sizeof *got)), "from %d",
+                at);
+      th_loader_release(l);
+    }
+  }
+  cr_assert(gt(int, calls, 0));
+  th_release(x);
+}
+
+Test(loader, positions_are_checked) {
+  th_array *x = th_arange(0, N, 1, TH_F64, th_cpu(0)), *batch;
+  th_loader *l = th_loader_new(TH_ARRAYS(x), &(th_loader_options){.batch = 10, .drop_last = true});
+  cr_assert(eq(int, th_loader_seek(l, -1, 0), TH_EINVAL));
+  cr_assert(eq(int, th_loader_seek(l, 0, -1), TH_EINVAL));
+  cr_assert(eq(int, th_loader_seek(l, 0, 11), TH_EINVAL));
+  cr_assert(strstr(th_last_error(), "epoch 0, batch 11 of 10") != NULL, "%s", th_last_error());
+  cr_assert(eq(int, th_loader_seek(NULL, 0, 0), TH_EINVAL));
+  cr_assert(eq(int, th_loader_state(NULL, NULL, NULL), TH_EINVAL));
+  cr_assert(eq(int, th_loader_state(l, NULL, NULL), TH_OK));
+  cr_assert(eq(int, th_loader_seek(l, 5, 10), TH_OK));
+  cr_assert(eq(i64, th_loader_next(l, &batch), 0), "an epoch's end is a position, too");
+  int64_t epoch, at;
+  cr_assert(eq(int, th_loader_state(l, &epoch, &at), TH_OK));
+  cr_assert(epoch == 6 && at == 0);
+  th_loader_release(l);
+  th_loader_options none = {.batch = N + 1, .drop_last = true, .repeat = true};
+  cr_assert(zero(ptr, th_loader_new(TH_ARRAYS(x), &none)), "nothing to repeat");
+  th_release(x);
+}
+
+static th_status fail_at_third(th_array **batch, int n, th_generator *g, void *user) {
+  if (++*(int *)user != 3) return TH_OK;
+  th_release(batch[0]);
+  batch[0] = NULL;
+  th_zeros(TH_SHAPE(-1), TH_F32, th_cpu(0));
+  return th_last_status();
+}
+
+Test(loader, a_transform_may_fail) {
+  th_array *x = th_arange(0, 8, 1, TH_F64, th_cpu(0)), *batch;
+  int calls = 0;
+  th_loader_options o = {
+      .batch = 2, .prefetch = TH_NO_PREFETCH, .transform = fail_at_third, .transform_user = &calls};
+  th_loader *l = th_loader_new(TH_ARRAYS(x), &o);
+  double first[] = {0, 2, -1, 4, 6};
+  for (int i = 0; i < 5; i++) {
+    int64_t rows = th_loader_next(l, &batch);
+    if (first[i] < 0) {
+      cr_assert(eq(i64, rows, TH_ESHAPE));
+      continue;
+    }
+    cr_assert(eq(i64, rows, 2), "%s", th_last_error());
+    cr_assert(eq(dbl, distance_to(batch, first[i], first[i] + 1), 0), "the batch comes again");
+    th_release(batch);
+  }
+  cr_assert(eq(i64, th_loader_next(l, &batch), 0));
+  th_loader_release(l);
+  th_release(x);
+}

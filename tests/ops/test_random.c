@@ -231,3 +231,25 @@ Test(ops_random, refusals) {
   cr_assert(th_permutation(NULL, -1, d) == NULL);
   cr_assert(failed_with(TH_ESHAPE, "permutation"));
 }
+
+Test(ops_random, a_generator_goes_on_from_its_state) {
+  th_generator *g = th_generator_new(7), *other = th_generator_new(8);
+  th_release(th_random_bits(g, TH_SHAPE(9), th_cpu(0)));
+  uint64_t seed, counter, again;
+  th_generator_state(g, &seed, &counter);
+  cr_assert(eq(u64, seed, 7));
+  cr_assert(eq(u64, counter, 3), "four words each");
+  th_array *wanted = th_uniform(g, TH_SHAPE(20), 0, 1, TH_F32, th_cpu(0));
+  th_generator_set_state(other, seed, counter);
+  th_array *got = th_uniform(other, TH_SHAPE(20), 0, 1, TH_F32, th_cpu(0));
+  float a[20], b[20];
+  cr_assert(th_read(wanted, a, sizeof a) == TH_OK && th_read(got, b, sizeof b) == TH_OK);
+  cr_assert(zero(memcmp(a, b, sizeof a)));
+  th_generator_set_state(NULL, 5, 6); /* the default one */
+  th_generator_state(NULL, NULL, &again);
+  cr_assert(eq(u64, again, 6));
+  th_release(wanted);
+  th_release(got);
+  th_generator_release(g);
+  th_generator_release(other);
+}
