@@ -1,89 +1,31 @@
-/* Owns optimizers: fixed lists of leaves with their state. An optimizer does not change after it was made, but for its
- * learning rate, which is atomic, so steps need no lock. */
+/* Owns optimizers: fixed lists of leaves with their states, and the sorting of a step's leaves into tasks. Learning rate and
+ * number of steps are atomic, so steps need no lock. */
+#include "autograd/optim.h"
+
+#include <inttypes.h>
 #include <math.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "autograd/tape.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 
-struct th_optimizer {
-  int n;
-  _Atomic double lr; /* relaxed: the next step takes what it finds */
-  double momentum, weight_decay;
-  bool nesterov;
-  th_array **leaves;     /* +1 each */
-  th_array **velocities; /* +1 each; NULL without momentum */
-};
+/* --- leaves --- */
 
-static th_status check_settings(double lr, double momentum, double weight_decay, bool nesterov) {
-  if (!(isfinite(lr) && lr >= 0)) {
-    return th__fail(TH_EINVAL, "sgd: lr %g must be finite and not negative", lr);
-  }
-  if (!(momentum >= 0 && momentum < 1)) {
-    return th__fail(TH_EINVAL, "sgd: momentum %g must be in [0, 1)", momentum);
-  }
-  if (!(isfinite(weight_decay) && weight_decay >= 0)) {
-    return th__fail(TH_EINVAL, "sgd: weight_decay %g must be finite and not negative",
-                    weight_decay);
-  }
-  if (nesterov && momentum <= 0) {
-    return th__fail(TH_EINVAL, "sgd: nesterov needs momentum");
-  }
-  return TH_OK;
-}
-
-static th_status check_leaves(th_array *const *leaves, int n) {
-  if (n < 1 || leaves == NULL) return th__fail(TH_EINVAL, "sgd: needs at least one leaf");
+th_status th__leaves_check(const char *who, th_array *const *leaves, int n) {
+  if (n < 1 || leaves == NULL) return th__fail(TH_EINVAL, "%s: needs at least one leaf", who);
   for (int i = 0; i < n; i++) {
-    if (leaves[i] == NULL) return th__fail(TH_EINVAL, "sgd: leaf %d is NULL", i);
+    if (leaves[i] == NULL) return th__fail(TH_EINVAL, "%s: leaf %d is NULL", who, i);
     th__record *r = th__tape_leaf(leaves[i]);
     if (r == NULL) {
-      return th__fail(TH_EINVAL, "sgd: array %d is not a leaf, see th_require_grad()", i);
+      return th__fail(TH_EINVAL, "%s: array %d is not a leaf, see th_require_grad()", who, i);
     }
     th__record_release(r);
   }
   return TH_OK;
 }
 
-/* A velocity belongs to the optimizer, not to the scope that happens to be open. */
-static th_status make_velocities(th_optimizer *o) {
-  th_scope scope = th__scope_suspend();
-  th_status status = TH_OK;
-  for (int i = 0; i < o->n && status == TH_OK; i++) {
-    o->velocities[i] = th_zeros_like(o->leaves[i]);
-    if (o->velocities[i] == NULL) status = th_last_status();
-  }
-  th__scope_resume(scope, NULL);
-  return status;
-}
-
-th_optimizer *th_sgd(th_array *const *leaves, int n, double lr, double momentum,
-                     double weight_decay, bool nesterov) {
-  if (check_settings(lr, momentum, weight_decay, nesterov) != TH_OK) return NULL;
-  if (check_leaves(leaves, n) != TH_OK) return NULL;
-  th_optimizer *o = th__zalloc(sizeof(*o));
-  if (o == NULL) return NULL;
-  th__store(&o->lr, lr, TH__RELAXED);
-  o->momentum = momentum;
-  o->weight_decay = weight_decay;
-  o->nesterov = nesterov;
-  o->leaves = th__zalloc((size_t)n * sizeof(*o->leaves));
-  if (momentum > 0) o->velocities = th__zalloc((size_t)n * sizeof(*o->velocities));
-  if (o->leaves == NULL || (momentum > 0 && o->velocities == NULL)) {
-    th_optimizer_release(o);
-    return NULL;
-  }
-  for (o->n = 0; o->n < n; o->n++) o->leaves[o->n] = th_retain(leaves[o->n]);
-  if (momentum > 0 && make_velocities(o) != TH_OK) {
-    th_optimizer_release(o);
-    return NULL;
-  }
-  return o;
-}
-
-/* Gradient of a leaf with a reference, or NULL. */
-static th_array *take_gradient(const th_array *leaf) {
+th_array *th__leaf_gradient(const th_array *leaf) {
   th__record *r = th__tape_leaf(leaf);
   if (r == NULL) return NULL;
   th__spin_lock(&r->lock);
@@ -94,68 +36,183 @@ static th_array *take_gradient(const th_array *leaf) {
   return gradient;
 }
 
-/* Lists of one step: those leaves that have a gradient, sorted into groups by device. */
-typedef struct step_lists {
-  th_array **leaves, **gradients, **velocities;
-  bool *done;
-} step_lists;
+/* --- life --- */
 
-/* Updates all leaves on the device of leaf `first` as one task. */
-static th_status step_device(th_optimizer *o, const step_lists *all, int first,
-                             const step_lists *group) {
-  int n = 0;
-  for (int i = first; i < o->n; i++) {
-    if (all->done[i] || !th_device_equal(o->leaves[i]->device, o->leaves[first]->device)) continue;
-    all->done[i] = true;
-    group->leaves[n] = o->leaves[i];
-    group->gradients[n] = all->gradients[i];
-    if (o->velocities != NULL) group->velocities[n] = o->velocities[i];
-    n++;
-  }
-  return th_sgd_step(group->leaves, group->gradients, o->velocities ? group->velocities : NULL, n,
-                     th__load(&o->lr, TH__RELAXED), o->momentum, o->weight_decay, o->nesterov);
-}
-
-th_status th_optimizer_step(th_optimizer *o) {
-  if (o == NULL) {
-    return th_last_status() != TH_OK ? TH_EINVAL
-                                     : th__fail(TH_EINVAL, "optimizer_step: NULL optimizer");
-  }
-  size_t n = (size_t)o->n;
-  th_array **lists = th__zalloc(4 * n * sizeof(*lists) + n);
-  if (lists == NULL) return TH_ENOMEM;
-  step_lists all = {.gradients = lists, .done = (bool *)(lists + 4 * n)};
-  step_lists group = {lists + n, lists + 2 * n, lists + 3 * n, NULL};
-  for (int i = 0; i < o->n; i++) {
-    all.gradients[i] = take_gradient(o->leaves[i]);
-    all.done[i] = all.gradients[i] == NULL;
-  }
-  bool recording = th__tape_recording(false);
+/* A state belongs to the optimizer, not to the scope that happens to be open. */
+static th_status make_states(th_optimizer *o) {
+  th_scope scope = th__scope_suspend();
   th_status status = TH_OK;
-  for (int i = 0; i < o->n && status == TH_OK; i++) {
-    if (!all.done[i]) status = step_device(o, &all, i, &group);
+  for (int i = 0; i < o->n_states * o->n && status == TH_OK; i++) {
+    o->states[i] = th_zeros_like(o->leaves[i % o->n]);
+    if (o->states[i] == NULL) status = th_last_status();
   }
-  th__tape_recording(recording);
-  for (int i = 0; i < o->n; i++) th_release(all.gradients[i]);
-  th__free(lists);
+  th__scope_resume(scope, NULL);
   return status;
 }
 
-void th_optimizer_zero_grad(th_optimizer *o) {
-  for (int i = 0; o != NULL && i < o->n; i++) th_zero_grad(o->leaves[i]);
+static th_status take_leaves(th_optimizer *o, th_array *const *leaves, int n) {
+  size_t states = (size_t)n * (size_t)o->n_states;
+  o->leaves = th__zalloc((size_t)n * sizeof(*o->leaves));
+  o->factors = th__zalloc((size_t)n * sizeof(*o->factors));
+  if (states > 0) o->states = th__zalloc(states * sizeof(*o->states));
+  if (o->leaves == NULL || o->factors == NULL || (states > 0 && o->states == NULL)) {
+    return TH_ENOMEM;
+  }
+  for (o->n = 0; o->n < n; o->n++) {
+    o->leaves[o->n] = th_retain(leaves[o->n]);
+    o->factors[o->n] = (th__optim_factors){1, 1};
+  }
+  return make_states(o);
+}
+
+th_optimizer *th__optim_new(const th__optim_kind *kind, const th__optim_settings *settings,
+                            double lr, int n_states, th_array *const *leaves, int n) {
+  if (th__leaves_check(kind->name, leaves, n) != TH_OK) return NULL;
+  th_optimizer *o = th__zalloc(sizeof(*o));
+  if (o == NULL) return NULL;
+  o->kind = kind;
+  o->settings = *settings;
+  o->n_states = n_states;
+  th__store(&o->lr, lr, TH__RELAXED);
+  if (take_leaves(o, leaves, n) == TH_OK) return o;
+  th_optimizer_release(o);
+  return NULL;
+}
+
+void th_optimizer_release(th_optimizer *o) {
+  if (o == NULL) return;
+  for (int i = 0; i < o->n; i++) th_release(o->leaves[i]);
+  for (int i = 0; o->states != NULL && i < o->n_states * o->n; i++) th_release(o->states[i]);
+  th__free(o->leaves);
+  th__free(o->states);
+  th__free(o->factors);
+  th__free(o);
+}
+
+/* --- settings and state --- */
+
+/* A NULL optimizer is an error of its own unless it comes from one that was reported. */
+static th_status check_optimizer(const th_optimizer *o, const char *who) {
+  if (o != NULL) return TH_OK;
+  return th_last_status() != TH_OK ? TH_EINVAL : th__fail(TH_EINVAL, "%s: NULL optimizer", who);
+}
+
+double th_optimizer_lr(const th_optimizer *o) {
+  return o != NULL ? th__load(&o->lr, TH__RELAXED) : (double)NAN;
 }
 
 void th_optimizer_set_lr(th_optimizer *o, double lr) {
   if (o != NULL) th__store(&o->lr, lr, TH__RELAXED);
 }
 
-void th_optimizer_release(th_optimizer *o) {
-  if (o == NULL) return;
-  for (int i = 0; i < o->n; i++) {
-    th_release(o->leaves[i]);
-    if (o->velocities != NULL) th_release(o->velocities[i]);
+th_status th_optimizer_set_factors(th_optimizer *o, const th_array *leaf, double lr_factor,
+                                   double decay_factor) {
+  TH_TRY(check_optimizer(o, "optimizer_set_factors"));
+  if (!(isfinite(lr_factor) && lr_factor >= 0 && isfinite(decay_factor) && decay_factor >= 0)) {
+    return th__fail(TH_EINVAL,
+                    "optimizer_set_factors: factors %g and %g must be finite and not negative",
+                    lr_factor, decay_factor);
   }
-  th__free(o->leaves);
-  th__free(o->velocities);
-  th__free(o);
+  for (int i = 0; i < o->n; i++) {
+    if (o->leaves[i] != leaf) continue;
+    o->factors[i] = (th__optim_factors){lr_factor, decay_factor};
+    return TH_OK;
+  }
+  return th__fail(TH_EINVAL, "optimizer_set_factors: the array is not a leaf of this optimizer");
+}
+
+int th_optimizer_states(const th_optimizer *o) { return o != NULL ? o->n_states * o->n : 0; }
+
+th_array *th_optimizer_state(const th_optimizer *o, int i, char *name, size_t bytes) {
+  if (check_optimizer(o, "optimizer_state") != TH_OK) return NULL;
+  if (i < 0 || i >= th_optimizer_states(o)) {
+    th__fail(TH_EINVAL, "optimizer_state: no state %d, there are %d", i, th_optimizer_states(o));
+    return NULL;
+  }
+  if (name != NULL) {
+    int length = snprintf(name, bytes, "%s.%d", o->kind->states[i / o->n], i % o->n);
+    if (length < 0 || (size_t)length >= bytes) {
+      th__fail(TH_EINVAL, "optimizer_state: name of state %d needs more than %zu bytes", i, bytes);
+      return NULL;
+    }
+  }
+  return o->states[i];
+}
+
+int64_t th_optimizer_steps(const th_optimizer *o) {
+  return o != NULL ? th__load(&o->steps, TH__RELAXED) : 0;
+}
+
+th_status th_optimizer_set_steps(th_optimizer *o, int64_t steps) {
+  TH_TRY(check_optimizer(o, "optimizer_set_steps"));
+  if (steps < 0) {
+    return th__fail(TH_EINVAL, "optimizer_set_steps: steps %" PRId64 " is negative", steps);
+  }
+  th__store(&o->steps, steps, TH__RELAXED);
+  return TH_OK;
+}
+
+/* --- steps --- */
+
+/* One step: the gradients it found, and room for the lists of one group. */
+typedef struct stepping {
+  th_optimizer *o;
+  th_array **gradients; /* per leaf, +1; NULL: nothing to do */
+  bool *done;
+  th_array **lists[2 + TH__OPTIM_STATES];
+  double lr;
+  int64_t step;
+} stepping;
+
+static bool same_group(const th_optimizer *o, int i, int j) {
+  return th_device_equal(o->leaves[i]->device, o->leaves[j]->device) &&
+         o->factors[i].lr == o->factors[j].lr && o->factors[i].decay == o->factors[j].decay;
+}
+
+/* Updates all leaves of the group of leaf `first` as one task. */
+static th_status step_group(const stepping *s, int first) {
+  const th_optimizer *o = s->o;
+  int n = 0;
+  for (int i = first; i < o->n; i++) {
+    if (s->done[i] || !same_group(o, i, first)) continue;
+    s->done[i] = true;
+    s->lists[0][n] = o->leaves[i];
+    s->lists[1][n] = s->gradients[i];
+    for (int j = 0; j < o->n_states; j++) s->lists[2 + j][n] = o->states[j * o->n + i];
+    n++;
+  }
+  th__optim_group group = {.n = n,
+                           .lr = s->lr * o->factors[first].lr,
+                           .decay_factor = o->factors[first].decay,
+                           .step = s->step,
+                           .lists = (th_array *const *const *)s->lists};
+  return o->kind->step(&o->settings, &group);
+}
+
+th_status th_optimizer_step(th_optimizer *o) {
+  TH_TRY(check_optimizer(o, "optimizer_step"));
+  enum { LISTS = 2 + TH__OPTIM_STATES };
+  size_t n = (size_t)o->n;
+  th_array **room = th__zalloc((LISTS + 1) * n * sizeof(*room) + n);
+  if (room == NULL) return TH_ENOMEM;
+  stepping s = {o, room, (bool *)(room + (LISTS + 1) * n), {NULL}, th_optimizer_lr(o), 0};
+  s.step = th__fetch_add(&o->steps, 1, TH__RELAXED) + 1;
+  for (int j = 0; j < LISTS; j++) s.lists[j] = room + (size_t)(j + 1) * n;
+  for (int i = 0; i < o->n; i++) {
+    s.gradients[i] = th__leaf_gradient(o->leaves[i]);
+    s.done[i] = s.gradients[i] == NULL;
+  }
+  bool recording = th__tape_recording(false);
+  th_status status = TH_OK;
+  for (int i = 0; i < o->n && status == TH_OK; i++) {
+    if (!s.done[i]) status = step_group(&s, i);
+  }
+  th__tape_recording(recording);
+  for (int i = 0; i < o->n; i++) th_release(s.gradients[i]);
+  th__free(room);
+  return status;
+}
+
+void th_optimizer_zero_grad(th_optimizer *o) {
+  for (int i = 0; o != NULL && i < o->n; i++) th_zero_grad(o->leaves[i]);
 }

@@ -39,6 +39,7 @@ typedef struct th__dropout_params {
 /* Inputs: n parameters, n gradients, n first moments, n second moments. */
 typedef struct th__adam_params {
   double lr, beta1, beta2, eps, weight_decay;
+  double step;       /* t, from 1 */
   double rate, root; /* lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
   int n;
   bool decoupled; /* AdamW */

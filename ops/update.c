@@ -10,6 +10,7 @@
 #include "ops/runs.h"
 #include "ops/params.h"
 #include "ops/params_nn.h"
+#include "ops/update.h"
 
 enum { PIECE = 1024 }; /* elements worked on at a time */
 
@@ -203,6 +204,10 @@ static const th_op op_sgd_step = {
     .test = {-1, 1, 0},
 };
 
+th_status th__step_sgd(const th__sgd_params *p, th_array *const *const *lists) {
+  return call_groups(&op_sgd_step, p, lists, p->momentum != 0 ? 3 : 2, p->n);
+}
+
 th_status th_sgd_step(th_array *const *params, th_array *const *gradients,
                       th_array *const *velocities, int n, double lr, double momentum,
                       double weight_decay, bool nesterov) {
@@ -210,7 +215,7 @@ th_status th_sgd_step(th_array *const *params, th_array *const *gradients,
     return th__fail(TH_EINVAL, "sgd_step: momentum %g needs velocities", momentum);
   th__sgd_params p = {lr, momentum, weight_decay, n, nesterov};
   th_array *const *lists[] = {params, gradients, velocities};
-  return call_groups(&op_sgd_step, &p, lists, momentum != 0 ? 3 : 2, n);
+  return th__step_sgd(&p, lists);
 }
 
 static const th_op op_adam_step = {
@@ -224,6 +229,13 @@ static const th_op op_adam_step = {
     .test = {0.1, 1, 0},
 };
 
+th_status th__step_adam(const th__adam_params *p, th_array *const *const *lists) {
+  th__adam_params own = *p;
+  own.rate = p->lr / (1 - pow(p->beta1, p->step));
+  own.root = 1 / sqrt(1 - pow(p->beta2, p->step));
+  return call_groups(&op_adam_step, &own, lists, 4, p->n);
+}
+
 static double or_default(double value, double instead) { return value != 0 ? value : instead; }
 
 th_status th_adam_step(th_array *const *params, th_array *const *gradients,
@@ -235,15 +247,14 @@ th_status th_adam_step(th_array *const *params, th_array *const *gradients,
                        .beta2 = or_default(c.beta2, 0.999),
                        .eps = or_default(c.eps, 1e-8),
                        .weight_decay = c.weight_decay,
+                       .step = (double)step,
                        .n = n,
                        .decoupled = c.decoupled};
   if (step < 1) return th__fail(TH_EINVAL, "adam_step: step %lld, from 1", (long long)step);
   if (!(p.beta1 >= 0 && p.beta1 < 1 && p.beta2 >= 0 && p.beta2 < 1))
     return th__fail(TH_EINVAL, "adam_step: betas %g and %g must be in [0, 1)", p.beta1, p.beta2);
-  p.rate = p.lr / (1 - pow(p.beta1, (double)step));
-  p.root = 1 / sqrt(1 - pow(p.beta2, (double)step));
   th_array *const *lists[] = {params, gradients, first_moments, second_moments};
-  return call_groups(&op_adam_step, &p, lists, 4, n);
+  return th__step_adam(&p, lists);
 }
 
 th_status th_adamw_step(th_array *const *params, th_array *const *gradients,
@@ -263,6 +274,11 @@ static const th_op op_rmsprop_step = {
     .cpu = rmsprop_cpu,
     .test = {0.1, 1, 0},
 };
+
+th_status th__step_rmsprop(const th__rmsprop_params *p, th_array *const *const *lists) {
+  return call_groups(&op_rmsprop_step, p, lists, p->momentum != 0 ? 4 : 3, p->n);
+}
+
 th_status th_rmsprop_step(th_array *const *params, th_array *const *gradients,
                           th_array *const *squares, th_array *const *velocities, int n, double lr,
                           double alpha, double eps, double weight_decay, double momentum) {
@@ -270,7 +286,7 @@ th_status th_rmsprop_step(th_array *const *params, th_array *const *gradients,
     return th__fail(TH_EINVAL, "rmsprop_step: momentum %g needs velocities", momentum);
   th__rmsprop_params p = {lr, alpha, eps, weight_decay, momentum, n};
   th_array *const *lists[] = {params, gradients, squares, velocities};
-  return call_groups(&op_rmsprop_step, &p, lists, momentum != 0 ? 4 : 3, n);
+  return th__step_rmsprop(&p, lists);
 }
 
 TH_FAMILY_TABLE(update);

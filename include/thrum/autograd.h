@@ -53,17 +53,6 @@ typedef th_array *(*th_grad_fn)(th_array *const *inputs, int n, void *user);
 TH_API th_status th_grad_check(th_grad_fn fn, th_array *const *inputs, int n, void *user,
                                double step, double tolerance, double *worst);
 
-/** An optimizer over a fixed list of leaves. */
-typedef struct th_optimizer th_optimizer;
-/** p -= lr * (g + weight_decay * p), with momentum v = momentum * v + g. Retains the leaves. */
-TH_API th_optimizer *th_sgd(th_array *const *leaves, int n, double lr, double momentum,
-                            double weight_decay, bool nesterov);
-TH_API th_status th_optimizer_step(
-    th_optimizer *o); /**< One task per device that updates every leaf with a gradient. */
-TH_API void th_optimizer_zero_grad(th_optimizer *o);         /**< th_zero_grad() for all leaves. */
-TH_API void th_optimizer_set_lr(th_optimizer *o, double lr); /**< From the next step on. */
-TH_API void th_optimizer_release(th_optimizer *o);           /**< NULL is fine. */
-
 #ifdef __cplusplus
 }
 #endif

@@ -16,6 +16,7 @@
 #include <thrum/ops.h>
 #include <thrum/ops_arrays.h>
 #include <thrum/autograd.h>
+#include <thrum/optim.h>
 #include <thrum/data.h>
 #include <thrum/profile.h>
 
