@@ -148,8 +148,7 @@ static void train(const settings *s, const transformer *net, th_array *all, th_g
            mean / log(2), (double)(step * s->batch * s->context) / seconds);
     fflush(stdout);
   }
-  plot_write(&curve, s->plot);
-  plot_end(&curve);
+  plot_end(&curve, s->plot);
   th_release(recent);
   th_optimizer_release(optimizer);
 }

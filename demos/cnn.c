@@ -141,8 +141,7 @@ static double train(const settings *s, th_array *const *params, const data_set *
            (double)images / seconds);
     fflush(stdout);
   }
-  plot_write(&curve, s->plot);
-  plot_end(&curve);
+  plot_end(&curve, s->plot);
   th_loader_release(loader);
   th_optimizer_release(optimizer);
   return result;

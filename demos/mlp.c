@@ -5,6 +5,7 @@
 
 #include "common/data.h"
 #include "common/demo.h"
+#include "common/plot.h"
 
 enum { MAX_LAYERS = 3 };
 
@@ -80,7 +81,7 @@ static double train_epoch(const network *net, th_loader *loader, th_optimizer *o
 }
 
 typedef struct settings {
-  const char *data, *trace, *device;
+  const char *data, *trace, *device, *plot;
   long epochs, batch, seed, size;
   double lr, momentum;
   bool quiet, table;
@@ -88,6 +89,7 @@ typedef struct settings {
 
 static settings read_settings(int argc, char **argv) {
   static settings s = {.trace = "trace.json",
+                       .plot = "",
                        .device = "cpu:0",
                        .epochs = 20,
                        .batch = 64,
@@ -106,6 +108,7 @@ static settings read_settings(int argc, char **argv) {
       {"momentum", "momentum", .number = &s.momentum},
       {"seed", "of the weights, the shuffling and the drawn digits", .integer = &s.seed},
       {"trace", "where to write the trace of the last epoch; '' = nowhere", .text = &s.trace},
+      {"plot", "where to draw the curve of the loss, as SVG", .text = &s.plot},
       {"table", "print where the time of the last epoch went", .flag = &s.table},
       {"quiet", "no line per epoch", .flag = &s.quiet},
   };
@@ -129,6 +132,7 @@ static double train(const settings *s, const network *net, const data_set *set) 
           .batch = s->batch, .shuffle = true, .prefetch = 4, .seed = (uint64_t)s->seed});
   if (!optimizer || !loader) demo_die("%s", th_last_error());
   double result = 0, training = 0;
+  plot curve = {.title = "loss", .x_name = "epoch", .y_name = "nats"};
   for (long epoch = 1; epoch <= s->epochs; epoch++) {
     char label[32];
     snprintf(label, sizeof label, "epoch %2ld", epoch);
@@ -138,6 +142,7 @@ static double train(const settings *s, const network *net, const data_set *set) 
     double loss = train_epoch(net, loader, optimizer, count, label);
     double seconds = demo_seconds() - start;
     training += seconds;
+    plot_add(&curve, (double)epoch, loss);
     if (traced) DEMO_TRY(th_profile_stop(*s->trace ? s->trace : NULL));
     result = accuracy(net, set->test_images, set->test_labels);
     if (s->quiet) continue;
@@ -147,6 +152,7 @@ static double train(const settings *s, const network *net, const data_set *set) 
   }
   printf("trained %ld epochs in %.2f s, %.0f images/s\n", s->epochs, training,
          (double)(count * s->epochs) / training);
+  plot_end(&curve, s->plot);
   th_loader_release(loader);
   th_optimizer_release(optimizer);
   return result;
@@ -164,10 +170,7 @@ int main(int argc, char **argv) {
          (long long)th_array_shape(set.test_images)[0], (long long)inputs);
   double result = train(&s, &net, &set);
   if (s.table) DEMO_TRY(th_profile_table(stdout));
-  if (*s.trace) {
-    printf("trace of the last epoch: %s (open it in ui.perfetto.dev or chrome://tracing)\n",
-           s.trace);
-  }
+  if (*s.trace) printf("trace of the last epoch: %s (open it in ui.perfetto.dev)\n", s.trace);
   for (int i = 0; i < 2 * net.layers; i++) th_release(net.params[i]);
   data_close(&set);
   DEMO_TRY(th_shutdown());

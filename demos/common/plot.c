@@ -58,9 +58,8 @@ static void draw_columns(const plot *p, extent x, extent y, char cells[ROWS][COL
   }
 }
 
-void plot_print(const plot *p) {
+static void print_letters(const plot *p) {
   char cells[ROWS][COLUMNS + 1], low[32], high[32];
-  if (p->n == 0) return;
   extent x = extent_of(p, 0), y = extent_of(p, 1);
   memset(cells, ' ', sizeof cells);
   for (int r = 0; r < ROWS; r++) cells[r][COLUMNS] = 0;
@@ -96,9 +95,7 @@ static void svg_axes(const plot *p, extent x, extent y, FILE *out) {
   fprintf(out, "<text x='%d' y='%d'>%s</text>\n", 8, MARGIN - 8, p->y_name);
 }
 
-void plot_write(const plot *p, const char *path) {
-  if (!*path || p->n == 0) return;
-  plot_print(p);
+static void write_svg(const plot *p, const char *path) {
   extent x = extent_of(p, 0), y = extent_of(p, 1);
   FILE *out = fopen(path, "w");
   if (!out) demo_die("--plot: cannot write '%s'", path);
@@ -116,4 +113,10 @@ void plot_write(const plot *p, const char *path) {
   printf("curve: %s\n", path);
 }
 
-void plot_end(plot *p) { free(p->points); }
+void plot_end(plot *p, const char *path) {
+  if (*path && p->n > 0) {
+    print_letters(p);
+    write_svg(p, path);
+  }
+  free(p->points);
+}

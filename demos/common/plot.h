@@ -2,18 +2,17 @@
 #ifndef THRUM_DEMOS_COMMON_PLOT_H
 #define THRUM_DEMOS_COMMON_PLOT_H
 
-/* Zero-initialise with the texts; plot_end() frees. */
+/* Zero-initialise, with the texts. */
 typedef struct plot {
   const char *title, *x_name, *y_name;
   double *points; /* x, y in turn */
   int n, room;
 } plot;
 
-void plot_add(plot *p, double x, double y); /* x must grow; what is not finite is left out */
-/* Draws it with letters on the standard output. */
-void plot_print(const plot *p);
-/* Draws it with letters and writes it to path as SVG, or exits with a message. Nothing when path is empty. */
-void plot_write(const plot *p, const char *path);
-void plot_end(plot *p);
+/* x must grow. What is not finite is left out. */
+void plot_add(plot *p, double x, double y);
+/* Frees it. Draws it first, with letters on the standard output and as SVG at path, unless path is empty; exits with a message
+ * when that cannot be written. */
+void plot_end(plot *p, const char *path);
 
 #endif
