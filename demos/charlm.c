@@ -77,7 +77,7 @@ static settings read_settings(int argc, char **argv) {
   static settings s = {.plot = "", .heads = 4, .seed = 1, .sample = 200};
   const demo_option options[] = {
       {"data", "a text file; else sums in words, and less of everything below", .text = &s.data},
-      {"steps", "of training; 0 = 300, with a file 2500", .integer = &s.steps},
+      {"steps", "of training; 0 = 200, with a file 2500", .integer = &s.steps},
       {"batch", "pieces of text per step; 0 = 16", .integer = &s.batch},
       {"context", "characters that it looks back at; 0 = 32, with a file 64",
        .integer = &s.context},
@@ -92,7 +92,7 @@ static settings read_settings(int argc, char **argv) {
   };
   DEMO_OPTIONS(argc, argv, "A small transformer learns to write text.", options);
   bool file = s.data != NULL;
-  if (s.steps == 0) s.steps = file ? 2500 : 300;
+  if (s.steps == 0) s.steps = file ? 2500 : 200;
   if (s.batch == 0) s.batch = 16;
   if (s.context == 0) s.context = file ? 64 : 32;
   if (s.width == 0) s.width = file ? 128 : 32;
