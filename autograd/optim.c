@@ -46,6 +46,10 @@ static th_status make_states(th_optimizer *o) {
     o->states[i] = th_zeros_like(o->leaves[i % o->n]);
     if (o->states[i] == NULL) status = th_last_status();
   }
+  if (status == TH_OK && o->kind->counts_skipped) {
+    o->skipped = th_zeros(TH_SCALAR, TH_F32, o->leaves[0]->device);
+    if (o->skipped == NULL) status = th_last_status();
+  }
   th__scope_resume(scope, NULL);
   return status;
 }
@@ -83,6 +87,7 @@ void th_optimizer_release(th_optimizer *o) {
   if (o == NULL) return;
   for (int i = 0; i < o->n; i++) th_release(o->leaves[i]);
   for (int i = 0; o->states != NULL && i < o->n_states * o->n; i++) th_release(o->states[i]);
+  th_release(o->skipped);
   th__free(o->leaves);
   th__free(o->states);
   th__free(o->factors);
@@ -121,7 +126,9 @@ th_status th_optimizer_set_factors(th_optimizer *o, const th_array *leaf, double
   return th__fail(TH_EINVAL, "optimizer_set_factors: the array is not a leaf of this optimizer");
 }
 
-int th_optimizer_states(const th_optimizer *o) { return o != NULL ? o->n_states * o->n : 0; }
+int th_optimizer_states(const th_optimizer *o) {
+  return o != NULL ? o->n_states * o->n + (o->skipped != NULL ? 1 : 0) : 0;
+}
 
 th_array *th_optimizer_state(const th_optimizer *o, int i, char *name, size_t bytes) {
   if (check_optimizer(o, "optimizer_state") != TH_OK) return NULL;
@@ -129,14 +136,16 @@ th_array *th_optimizer_state(const th_optimizer *o, int i, char *name, size_t by
     th__fail(TH_EINVAL, "optimizer_state: no state %d, there are %d", i, th_optimizer_states(o));
     return NULL;
   }
+  bool of_leaf = i < o->n_states * o->n;
   if (name != NULL) {
-    int length = snprintf(name, bytes, "%s.%d", o->kind->states[i / o->n], i % o->n);
+    int length = of_leaf ? snprintf(name, bytes, "%s.%d", o->kind->states[i / o->n], i % o->n)
+                         : snprintf(name, bytes, "skipped_steps");
     if (length < 0 || (size_t)length >= bytes) {
       th__fail(TH_EINVAL, "optimizer_state: name of state %d needs more than %zu bytes", i, bytes);
       return NULL;
     }
   }
-  return o->states[i];
+  return of_leaf ? o->states[i] : o->skipped;
 }
 
 int64_t th_optimizer_steps(const th_optimizer *o) {
@@ -162,6 +171,7 @@ typedef struct stepping {
   th_array **lists[2 + TH__OPTIM_STATES];
   double lr;
   int64_t step;
+  const th_array *factor; /* NULL: a plain step */
 } stepping;
 
 static bool same_group(const th_optimizer *o, int i, int j) {
@@ -186,16 +196,22 @@ static th_status step_group(const stepping *s, int first) {
                            .decay_factor = o->factors[first].decay,
                            .step = s->step,
                            .lists = (th_array *const *const *)s->lists};
+  if (s->factor == NULL) return o->kind->step(&o->settings, &group);
+  th_device d = o->leaves[first]->device;
+  th__step_control control = {th__placed((th_array *)s->factor, TH_F32, d), NULL};
+  if (o->skipped != NULL) control.skipped = th__placed(o->skipped, TH_F32, d);
+  group.control = &control;
   return o->kind->step(&o->settings, &group);
 }
 
-th_status th_optimizer_step(th_optimizer *o) {
-  TH_TRY(check_optimizer(o, "optimizer_step"));
+static th_status step(th_optimizer *o, const th_array *factor) {
   enum { LISTS = 2 + TH__OPTIM_STATES };
   size_t n = (size_t)o->n;
   th_array **room = th__zalloc((LISTS + 1) * n * sizeof(*room) + n);
   if (room == NULL) return TH_ENOMEM;
-  stepping s = {o, room, (bool *)(room + (LISTS + 1) * n), {NULL}, th_optimizer_lr(o), 0};
+  stepping s = {
+      .o = o, .gradients = room, .done = (bool *)(room + (LISTS + 1) * n), .factor = factor};
+  s.lr = th_optimizer_lr(o);
   s.step = th__fetch_add(&o->steps, 1, TH__RELAXED) + 1;
   for (int j = 0; j < LISTS; j++) s.lists[j] = room + (size_t)(j + 1) * n;
   for (int i = 0; i < o->n; i++) {
@@ -211,6 +227,18 @@ th_status th_optimizer_step(th_optimizer *o) {
   for (int i = 0; i < o->n; i++) th_release(s.gradients[i]);
   th__free(room);
   return status;
+}
+
+th_status th_optimizer_step(th_optimizer *o) {
+  TH_TRY(check_optimizer(o, "optimizer_step"));
+  return step(o, NULL);
+}
+
+th_status th__optim_step_by(th_optimizer *o, const th_array *factor) {
+  TH_TRY(step(o, factor));
+  if (o->skipped == NULL) return TH_OK;
+  th_array *left_out = th_astype(th_equal_scalar(factor, 0), TH_F32);
+  return th_add_inplace(o->skipped, th__placed(left_out, TH_F32, o->skipped->device));
 }
 
 void th_optimizer_zero_grad(th_optimizer *o) {

@@ -35,10 +35,10 @@ static th_status step_sgd(const th__optim_settings *settings, const th__optim_gr
   p.lr = group->lr;
   p.weight_decay *= group->decay_factor;
   p.n = group->n;
-  return th__step_sgd(&p, group->lists);
+  return th__step_sgd(&p, group->lists, group->control);
 }
 
-static const th__optim_kind sgd = {"sgd", {"velocity"}, step_sgd};
+static const th__optim_kind sgd = {"sgd", {"velocity"}, false, step_sgd};
 
 static th_status check_sgd(double lr, double momentum, double weight_decay, bool nesterov) {
   TH_TRY(check_rates("sgd", lr, weight_decay));
@@ -63,10 +63,10 @@ static th_status step_adam(const th__optim_settings *settings, const th__optim_g
   p.weight_decay *= group->decay_factor;
   p.n = group->n;
   p.step = (double)group->step;
-  return th__step_adam(&p, group->lists);
+  return th__step_adam(&p, group->lists, group->control);
 }
 
-static const th__optim_kind adam = {"adam", {"first_moment", "second_moment"}, step_adam};
+static const th__optim_kind adam = {"adam", {"first_moment", "second_moment"}, true, step_adam};
 
 static th_status check_adam(double lr, const th__adam_params *p) {
   TH_TRY(check_rates("adam", lr, p->weight_decay));
@@ -101,10 +101,10 @@ static th_status step_rmsprop(const th__optim_settings *settings, const th__opti
   p.lr = group->lr;
   p.weight_decay *= group->decay_factor;
   p.n = group->n;
-  return th__step_rmsprop(&p, group->lists);
+  return th__step_rmsprop(&p, group->lists, group->control);
 }
 
-static const th__optim_kind rmsprop = {"rmsprop", {"mean_square", "velocity"}, step_rmsprop};
+static const th__optim_kind rmsprop = {"rmsprop", {"mean_square", "velocity"}, false, step_rmsprop};
 
 static th_status check_rmsprop(double lr, const th__rmsprop_params *p) {
   TH_TRY(check_rates("rmsprop", lr, p->weight_decay));

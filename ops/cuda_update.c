@@ -8,8 +8,8 @@
 #include "ops/params_nn.h"
 
 /* Parameter i; without elements it takes no block. */
-static th_status describe(const th_kernel_args *k, int i, int n, th__cuda_update *u) {
-  int operands = k->n_in / n;
+static th_status describe(const th_kernel_args *k, int i, int n, int controls, th__cuda_update *u) {
+  int operands = (k->n_in - controls) / n;
   th_layout layouts[TH__WALK_OPERANDS];
   *u = (th__cuda_update){.first_block = 0};
   for (int j = 0; j < operands; j++) {
@@ -32,15 +32,17 @@ static th_status describe(const th_kernel_args *k, int i, int n, th__cuda_update
   return TH_OK;
 }
 
-/* One launch over n parameters; args are the kernel's, with room for the table and its length in front. */
-static th_status step_all(const th_kernel_args *k, int n, th__cuda_kernel *kernel, void **args) {
+/* One launch over n parameters; args are the kernel's, with room for the table, its length and the controls in front. */
+static th_status step_all(const th_kernel_args *k, int n, int controls, th__cuda_kernel *kernel,
+                          void **args) {
   int64_t blocks = 0, used = 0, bytes;
-  void *there;
+  void *there, *control[2] = {NULL};
+  for (int i = 0; i < controls; i++) control[i] = k->in_data[k->n_in - controls + i];
   th__cuda_update *table = th__alloc((size_t)n * sizeof *table);
   if (!table) return th_context_fail(k->context, TH_ENOMEM, "%s: no host memory", k->op->name);
   th_status status = TH_OK;
   for (int i = 0; i < n && status == TH_OK; i++) {
-    status = describe(k, i, n, &table[used]);
+    status = describe(k, i, n, controls, &table[used]);
     if (status != TH_OK || table[used].walk.size == 0) continue;
     table[used].first_block = blocks;
     blocks += (table[used++].walk.size + TH__UPDATE_CHUNK - 1) / TH__UPDATE_CHUNK;
@@ -50,6 +52,8 @@ static th_status step_all(const th_kernel_args *k, int n, th__cuda_kernel *kerne
   if (status == TH_OK && used > 0) status = th__cuda_upload(k->context, there, table, bytes);
   args[0] = &there;
   args[1] = &used;
+  args[2] = &control[0];
+  args[3] = &control[1];
   if (status == TH_OK && used > 0)
     status = th__cuda_blocks(k->context, &th__image_update, kernel, blocks, args);
   th__free(table);
@@ -60,8 +64,8 @@ static th_status sgd_cuda(const th_kernel_args *k) {
   static th__cuda_kernel kernel = {.name = "sgd_step"};
   th__sgd_params p = *(const th__sgd_params *)k->params;
   int32_t nesterov = p.nesterov;
-  return step_all(k, p.n, &kernel,
-                  (void *[]){NULL, NULL, &p.lr, &p.momentum, &p.weight_decay, &nesterov});
+  void *args[] = {NULL, NULL, NULL, NULL, &p.lr, &p.momentum, &p.weight_decay, &nesterov};
+  return step_all(k, p.n, p.controls, &kernel, args);
 }
 
 static th_status adam_cuda(const th_kernel_args *k) {
@@ -69,16 +73,16 @@ static th_status adam_cuda(const th_kernel_args *k) {
   th__adam_params p = *(const th__adam_params *)k->params;
   double shrink = p.decoupled ? 1 - p.lr * p.weight_decay : 1;
   double decay = p.decoupled ? 0 : p.weight_decay;
-  return step_all(
-      k, p.n, &kernel,
-      (void *[]){NULL, NULL, &p.beta1, &p.beta2, &p.rate, &p.root, &p.eps, &shrink, &decay});
+  void *args[] = {NULL,     NULL,    NULL,    NULL,   &p.lr,   &p.step, &p.beta1,
+                  &p.beta2, &p.rate, &p.root, &p.eps, &shrink, &decay};
+  return step_all(k, p.n, p.controls, &kernel, args);
 }
 
 static th_status rmsprop_cuda(const th_kernel_args *k) {
   static th__cuda_kernel kernel = {.name = "rmsprop_step"};
   th__rmsprop_params p = *(const th__rmsprop_params *)k->params;
-  return step_all(k, p.n, &kernel,
-                  (void *[]){NULL, NULL, &p.lr, &p.alpha, &p.eps, &p.weight_decay, &p.momentum});
+  void *args[] = {NULL, NULL, NULL, NULL, &p.lr, &p.alpha, &p.eps, &p.weight_decay, &p.momentum};
+  return step_all(k, p.n, p.controls, &kernel, args);
 }
 
 extern const th__cuda_entry th__cuda_updating[];

@@ -77,6 +77,7 @@ typedef struct th__concat_params {
 typedef struct th__sgd_params {
   double lr, momentum, weight_decay;
   int n;
+  int controls; /* 1: a factor comes behind the groups, see ops/update.h */
   bool nesterov;
 } th__sgd_params;
 

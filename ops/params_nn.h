@@ -42,6 +42,7 @@ typedef struct th__adam_params {
   double step;       /* t, from 1 */
   double rate, root; /* lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
   int n;
+  int controls;   /* 2: a factor and the skipped steps come behind the groups, see ops/update.h */
   bool decoupled; /* AdamW */
 } th__adam_params;
 
@@ -49,6 +50,7 @@ typedef struct th__adam_params {
 typedef struct th__rmsprop_params {
   double lr, alpha, eps, weight_decay, momentum;
   int n;
+  int controls; /* 1: a factor comes behind the groups, see ops/update.h */
 } th__rmsprop_params;
 
 /* --- windows: convolution and pooling over the last two dimensions --- */

@@ -1,5 +1,6 @@
 /* Owns the updates of parameters: sgd_step, adam_step and rmsprop_step over any number of arrays as one task. Their inputs are
- * groups of n arrays: parameters, gradients, then state; all but the gradients are written. */
+ * groups of n arrays: parameters, gradients, then state; all but the gradients are written. Behind them may come controls, which
+ * decide on the device whether there is a step at all (ops/update.h). */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -19,15 +20,18 @@ static const char *const adam_states[] = {"first moment", "second moment"};
 static const char *const rmsprop_states[] = {"mean of squares", "velocity"};
 
 /* n parameters with their gradients and states, alike in type and shape. */
-static th_status infer_groups(th_infer *io, int n, const char *const *states) {
+static th_status infer_groups(th_infer *io, int n, int controls, const char *const *states) {
   const char *who = io->op->name;
+  for (int i = io->n_in - controls; i < io->n_in; i++)
+    if (io->in[i].dtype != TH_F32 || io->in[i].ndim != 0)
+      return th__fail(TH_EINVAL, "%s: a control is not one element of f32", who);
   for (int i = 0; i < n; i++) {
     const th_layout *own = &io->in[i];
     if (!th__dtype_in(own->dtype, TH_FLOATS))
       return th__fail(TH_EDTYPE, "%s: parameter %d is %s; floating types are wanted", who, i,
                       th_dtype_name(own->dtype));
     io->written[i] = 1;
-    for (int j = i + n; j < io->n_in; j += n) {
+    for (int j = i + n; j < io->n_in - controls; j += n) {
       const th_layout *other = &io->in[j];
       const char *what = j < 2 * n ? "gradient" : states[j / n - 2];
       char a[TH__SHAPE_TEXT], b[TH__SHAPE_TEXT];
@@ -45,13 +49,16 @@ static th_status infer_groups(th_infer *io, int n, const char *const *states) {
 }
 
 static th_status infer_sgd(th_infer *io, const void *params) {
-  return infer_groups(io, ((const th__sgd_params *)params)->n, sgd_states);
+  const th__sgd_params *p = params;
+  return infer_groups(io, p->n, p->controls, sgd_states);
 }
 static th_status infer_adam(th_infer *io, const void *params) {
-  return infer_groups(io, ((const th__adam_params *)params)->n, adam_states);
+  const th__adam_params *p = params;
+  return infer_groups(io, p->n, p->controls, adam_states);
 }
 static th_status infer_rmsprop(th_infer *io, const void *params) {
-  return infer_groups(io, ((const th__rmsprop_params *)params)->n, rmsprop_states);
+  const th__rmsprop_params *p = params;
+  return infer_groups(io, p->n, p->controls, rmsprop_states);
 }
 
 /* A step on n elements as they are computed with: parameters, gradients and states, NULL where there are none. */
@@ -124,9 +131,20 @@ RMSPROP(f64, double, sqrt)
 
 typedef struct stepping {
   const th_kernel_args *k;
+  const void *params;
   int index, n, groups;
+  float factor; /* of the gradients */
   step_fn run;
 } stepping;
+
+/* n gradients times factor, in room. */
+static void scale(th_dtype t, const void *from, float factor, int64_t n, void *room) {
+  if (t == TH_F64)
+    for (int64_t i = 0; i < n; i++)
+      ((double *)room)[i] = ((const double *)from)[i] * (double)factor;
+  else
+    for (int64_t i = 0; i < n; i++) ((float *)room)[i] = ((const float *)from)[i] * factor;
+}
 
 /* Elements [first, last) of parameter `index`: gathered, stepped, scattered back. */
 static void step_range(int64_t first, int64_t last, void *arg) {
@@ -151,44 +169,62 @@ static void step_range(int64_t first, int64_t last, void *arg) {
         here[i] = data[i] + (walk.offset[i] + done * walk.step[i]) * item;
         x[i] = (void *)th__gathered(t, here[i], walk.step[i], n, room[i]);
       }
-      s->run(s->k->params, n, x);
+      if (s->factor != 1) {
+        scale(t, x[1], s->factor, n, room[1]);
+        x[1] = room[1];
+      }
+      s->run(s->params, n, x);
       for (int i = 0; i < s->groups; i++)
         if (i != 1 && x[i] != here[i]) th__scatter(t, here[i], walk.step[i], n, x[i]);
     }
 }
 
-static th_status step_all(const th_kernel_args *k, int n, int64_t cost, step_fn f32, step_fn f64) {
-  for (int i = 0; i < n; i++) {
-    stepping s = {k, i, n, k->n_in / n, k->in[i].dtype == TH_F64 ? f64 : f32};
+/* The last `controls` inputs: 1 without any. */
+static float control(const th_kernel_args *k, int controls, int i) {
+  return controls > i ? *(const float *)k->in_data[k->n_in - controls + i] : 1;
+}
+
+static th_status step_all(const th_kernel_args *k, const void *params, int n, int controls,
+                          int64_t cost, step_fn f32, step_fn f64) {
+  float factor = control(k, controls, 0);
+  for (int i = 0; i < n && factor != 0; i++) {
+    int groups = (k->n_in - controls) / n;
+    stepping s = {k, params, i, n, groups, factor, k->in[i].dtype == TH_F64 ? f64 : f32};
     th_parallel_for(k->context, th__layout_size(&k->in[i]), th__grain(cost), step_range, &s);
   }
   return TH_OK;
 }
 
 static th_status sgd_cpu(const th_kernel_args *k) {
-  return step_all(k, ((const th__sgd_params *)k->params)->n, 2, sgd_f32, sgd_f64);
+  const th__sgd_params *p = k->params;
+  return step_all(k, p, p->n, p->controls, 2, sgd_f32, sgd_f64);
 }
 static th_status adam_cpu(const th_kernel_args *k) {
-  return step_all(k, ((const th__adam_params *)k->params)->n, 4, adam_f32, adam_f64);
+  th__adam_params p = *(const th__adam_params *)k->params;
+  if (p.controls > 0) th__adam_correct(&p, p.step - (double)control(k, p.controls, 1));
+  return step_all(k, &p, p.n, p.controls, 4, adam_f32, adam_f64);
 }
 static th_status rmsprop_cpu(const th_kernel_args *k) {
-  return step_all(k, ((const th__rmsprop_params *)k->params)->n, 4, rmsprop_f32, rmsprop_f64);
+  const th__rmsprop_params *p = k->params;
+  return step_all(k, p, p->n, p->controls, 4, rmsprop_f32, rmsprop_f64);
 }
 
-/* Groups of n arrays each, as inputs of one call. */
+/* Groups of n arrays each and the controls, as inputs of one call. */
 static th_status call_groups(const th_op *op, const void *params, th_array *const *const *lists,
-                             int groups, int n) {
-  if (n < 1 || n > INT16_MAX / groups)
+                             int groups, int n, const th__step_control *control, int controls) {
+  if (n < 1 || n > (INT16_MAX - controls) / groups)
     return th__fail(TH_EINVAL, "%s: %d parameters, 1 to %d expected", op->name, n,
-                    INT16_MAX / groups);
+                    (INT16_MAX - controls) / groups);
   for (int j = 0; j < groups; j++)
     if (lists[j] == NULL)
       return th__fail(TH_EINVAL, "%s: list %d of %d is NULL", op->name, j, groups);
-  const th_array **in = th__alloc((size_t)(groups * n) * sizeof *in);
+  const th_array **in = th__alloc((size_t)(groups * n + controls) * sizeof *in);
   if (in == NULL) return TH_ENOMEM;
   for (int j = 0; j < groups; j++)
     for (int i = 0; i < n; i++) in[j * n + i] = lists[j][i];
-  th_status status = th__invoke(op, params, in, groups * n, NULL, 0);
+  if (controls > 0) in[groups * n] = control->factor;
+  if (controls > 1) in[groups * n + 1] = control->skipped;
+  th_status status = th__invoke(op, params, in, groups * n + controls, NULL, 0);
   th__free(in);
   return status;
 }
@@ -204,8 +240,12 @@ static const th_op op_sgd_step = {
     .test = {-1, 1, 0},
 };
 
-th_status th__step_sgd(const th__sgd_params *p, th_array *const *const *lists) {
-  return call_groups(&op_sgd_step, p, lists, p->momentum != 0 ? 3 : 2, p->n);
+th_status th__step_sgd(const th__sgd_params *p, th_array *const *const *lists,
+                       const th__step_control *control) {
+  th__sgd_params own = *p;
+  own.controls = control != NULL ? 1 : 0;
+  return call_groups(&op_sgd_step, &own, lists, p->momentum != 0 ? 3 : 2, p->n, control,
+                     own.controls);
 }
 
 th_status th_sgd_step(th_array *const *params, th_array *const *gradients,
@@ -213,9 +253,9 @@ th_status th_sgd_step(th_array *const *params, th_array *const *gradients,
                       double weight_decay, bool nesterov) {
   if (momentum != 0 && velocities == NULL)
     return th__fail(TH_EINVAL, "sgd_step: momentum %g needs velocities", momentum);
-  th__sgd_params p = {lr, momentum, weight_decay, n, nesterov};
+  th__sgd_params p = {lr, momentum, weight_decay, n, 0, nesterov};
   th_array *const *lists[] = {params, gradients, velocities};
-  return th__step_sgd(&p, lists);
+  return th__step_sgd(&p, lists, NULL);
 }
 
 static const th_op op_adam_step = {
@@ -229,11 +269,12 @@ static const th_op op_adam_step = {
     .test = {0.1, 1, 0},
 };
 
-th_status th__step_adam(const th__adam_params *p, th_array *const *const *lists) {
+th_status th__step_adam(const th__adam_params *p, th_array *const *const *lists,
+                        const th__step_control *control) {
   th__adam_params own = *p;
-  own.rate = p->lr / (1 - pow(p->beta1, p->step));
-  own.root = 1 / sqrt(1 - pow(p->beta2, p->step));
-  return call_groups(&op_adam_step, &own, lists, 4, p->n);
+  own.controls = control != NULL ? 2 : 0;
+  th__adam_correct(&own, p->step);
+  return call_groups(&op_adam_step, &own, lists, 4, p->n, control, own.controls);
 }
 
 static double or_default(double value, double instead) { return value != 0 ? value : instead; }
@@ -254,7 +295,7 @@ th_status th_adam_step(th_array *const *params, th_array *const *gradients,
   if (!(p.beta1 >= 0 && p.beta1 < 1 && p.beta2 >= 0 && p.beta2 < 1))
     return th__fail(TH_EINVAL, "adam_step: betas %g and %g must be in [0, 1)", p.beta1, p.beta2);
   th_array *const *lists[] = {params, gradients, first_moments, second_moments};
-  return th__step_adam(&p, lists);
+  return th__step_adam(&p, lists, NULL);
 }
 
 th_status th_adamw_step(th_array *const *params, th_array *const *gradients,
@@ -275,8 +316,12 @@ static const th_op op_rmsprop_step = {
     .test = {0.1, 1, 0},
 };
 
-th_status th__step_rmsprop(const th__rmsprop_params *p, th_array *const *const *lists) {
-  return call_groups(&op_rmsprop_step, p, lists, p->momentum != 0 ? 4 : 3, p->n);
+th_status th__step_rmsprop(const th__rmsprop_params *p, th_array *const *const *lists,
+                           const th__step_control *control) {
+  th__rmsprop_params own = *p;
+  own.controls = control != NULL ? 1 : 0;
+  return call_groups(&op_rmsprop_step, &own, lists, p->momentum != 0 ? 4 : 3, p->n, control,
+                     own.controls);
 }
 
 th_status th_rmsprop_step(th_array *const *params, th_array *const *gradients,
@@ -284,9 +329,9 @@ th_status th_rmsprop_step(th_array *const *params, th_array *const *gradients,
                           double alpha, double eps, double weight_decay, double momentum) {
   if (momentum != 0 && velocities == NULL)
     return th__fail(TH_EINVAL, "rmsprop_step: momentum %g needs velocities", momentum);
-  th__rmsprop_params p = {lr, alpha, eps, weight_decay, momentum, n};
+  th__rmsprop_params p = {lr, alpha, eps, weight_decay, momentum, n, 0};
   th_array *const *lists[] = {params, gradients, squares, velocities};
-  return th__step_rmsprop(&p, lists);
+  return th__step_rmsprop(&p, lists, NULL);
 }
 
 TH_FAMILY_TABLE(update);

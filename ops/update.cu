@@ -1,5 +1,5 @@
 /* The kernels of sgd_step, adam_step and rmsprop_step: all parameters in one launch. A block finds its parameter in the table
- * and steps through a chunk. */
+ * and steps through a chunk. factor, where it is not NULL, multiplies the gradients; 0 leaves the step out. */
 #include "ops/kernel.cuh"
 #include "ops/cuda_update.h"
 
@@ -31,15 +31,15 @@ template <class A> struct th__stepping {
 };
 
 template <class A>
-TH_DEVICE void th__sgd(const th__cuda_update &u, int64_t from, int64_t to, double rate,
-                       double weight, double shrink, bool nesterov) {
+TH_DEVICE void th__sgd(const th__cuda_update &u, int64_t from, int64_t to, float factor,
+                       double rate, double weight, double shrink, bool nesterov) {
   typedef typename A::C T;
   const T lr = (T)rate, momentum = (T)weight, decay = (T)shrink;
   const th__stepping<A> o(u);
   for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x) {
     int64_t at[3];
     th__offsets(u.walk, i, at);
-    T value = o.p.get(at[0]), slope = o.g.get(at[1]) + decay * value;
+    T value = o.p.get(at[0]), slope = o.g.get(at[1]) * factor + decay * value;
     if (u.data[2]) {
       T speed = momentum * o.s.get(at[2]) + slope;
       o.s.put(at[2], speed);
@@ -49,14 +49,16 @@ TH_DEVICE void th__sgd(const th__cuda_update &u, int64_t from, int64_t to, doubl
   }
 }
 
-TH_KERNEL(sgd_step, "rvvvvv", const th__cuda_update *table, int64_t n, double lr, double momentum,
-          double decay, int32_t nesterov) {
+TH_KERNEL(sgd_step, "rvrrvvvv", const th__cuda_update *table, int64_t n, const float *factor,
+          const float *skipped, double lr, double momentum, double decay, int32_t nesterov) {
   int64_t from, to;
+  const float f = factor ? *factor : 1;
+  if (f == 0) return;
   const th__cuda_update &u = th__own_chunk(table, n, &from, &to);
   if (u.walk.dtype == TH_F64)
-    th__sgd<f64>(u, from, to, lr, momentum, decay, nesterov != 0);
+    th__sgd<f64>(u, from, to, f, lr, momentum, decay, nesterov != 0);
   else
-    th__sgd<single>(u, from, to, lr, momentum, decay, nesterov != 0);
+    th__sgd<single>(u, from, to, f, lr, momentum, decay, nesterov != 0);
 }
 
 /* shrink scales the parameter first, decay adds it to the gradient. */
@@ -65,7 +67,7 @@ struct th__adam {
 };
 
 template <class A>
-TH_DEVICE void th__adam_chunk(const th__cuda_update &u, int64_t from, int64_t to,
+TH_DEVICE void th__adam_chunk(const th__cuda_update &u, int64_t from, int64_t to, float factor,
                               const th__adam &s) {
   typedef typename A::C T;
   const T b1 = (T)s.beta1, b2 = (T)s.beta2, a1 = (T)(1 - s.beta1), a2 = (T)(1 - s.beta2);
@@ -75,7 +77,7 @@ TH_DEVICE void th__adam_chunk(const th__cuda_update &u, int64_t from, int64_t to
   for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x) {
     int64_t at[4];
     th__offsets(u.walk, i, at);
-    T value = o.p.get(at[0]), slope = o.g.get(at[1]) + decay * value;
+    T value = o.p.get(at[0]), slope = o.g.get(at[1]) * factor + decay * value;
     T first = b1 * o.s.get(at[2]) + a1 * slope;
     T second = b2 * o.v.get(at[3]) + a2 * (slope * slope);
     o.s.put(at[2], first);
@@ -84,20 +86,29 @@ TH_DEVICE void th__adam_chunk(const th__cuda_update &u, int64_t from, int64_t to
   }
 }
 
-TH_KERNEL(adam_step, "rvvvvvvvv", const th__cuda_update *table, int64_t n, double beta1,
-          double beta2, double rate, double root, double eps, double shrink, double decay) {
+/* rate and root are those of the step; when steps were skipped they are computed again. */
+TH_KERNEL(adam_step, "rvrrvvvvvvvvv", const th__cuda_update *table, int64_t n, const float *factor,
+          const float *skipped, double lr, double step, double beta1, double beta2, double rate,
+          double root, double eps, double shrink, double decay) {
   int64_t from, to;
+  const float f = factor ? *factor : 1;
+  if (f == 0) return;
+  if (skipped && *skipped != 0) {
+    rate = lr / (1 - pow(beta1, step - *skipped));
+    root = 1 / sqrt(1 - pow(beta2, step - *skipped));
+  }
   const th__cuda_update &u = th__own_chunk(table, n, &from, &to);
   const th__adam s = {beta1, beta2, rate, root, eps, shrink, decay};
   if (u.walk.dtype == TH_F64)
-    th__adam_chunk<f64>(u, from, to, s);
+    th__adam_chunk<f64>(u, from, to, f, s);
   else
-    th__adam_chunk<single>(u, from, to, s);
+    th__adam_chunk<single>(u, from, to, f, s);
 }
 
 template <class A>
-TH_DEVICE void th__rmsprop(const th__cuda_update &u, int64_t from, int64_t to, double rate,
-                           double alpha, double epsilon, double shrink, double weight) {
+TH_DEVICE void th__rmsprop(const th__cuda_update &u, int64_t from, int64_t to, float factor,
+                           double rate, double alpha, double epsilon, double shrink,
+                           double weight) {
   typedef typename A::C T;
   const T lr = (T)rate, b = (T)alpha, a = (T)(1 - alpha), eps = (T)epsilon;
   const T decay = (T)shrink, momentum = (T)weight;
@@ -105,7 +116,7 @@ TH_DEVICE void th__rmsprop(const th__cuda_update &u, int64_t from, int64_t to, d
   for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x) {
     int64_t at[4];
     th__offsets(u.walk, i, at);
-    T value = o.p.get(at[0]), slope = o.g.get(at[1]) + decay * value;
+    T value = o.p.get(at[0]), slope = o.g.get(at[1]) * factor + decay * value;
     T square = b * o.s.get(at[2]) + a * (slope * slope);
     T speed = slope / (sqrt(square) + eps);
     o.s.put(at[2], square);
@@ -117,12 +128,15 @@ TH_DEVICE void th__rmsprop(const th__cuda_update &u, int64_t from, int64_t to, d
   }
 }
 
-TH_KERNEL(rmsprop_step, "rvvvvvv", const th__cuda_update *table, int64_t n, double lr, double alpha,
-          double eps, double decay, double momentum) {
+TH_KERNEL(rmsprop_step, "rvrrvvvvv", const th__cuda_update *table, int64_t n, const float *factor,
+          const float *skipped, double lr, double alpha, double eps, double decay,
+          double momentum) {
   int64_t from, to;
+  const float f = factor ? *factor : 1;
+  if (f == 0) return;
   const th__cuda_update &u = th__own_chunk(table, n, &from, &to);
   if (u.walk.dtype == TH_F64)
-    th__rmsprop<f64>(u, from, to, lr, alpha, eps, decay, momentum);
+    th__rmsprop<f64>(u, from, to, f, lr, alpha, eps, decay, momentum);
   else
-    th__rmsprop<single>(u, from, to, lr, alpha, eps, decay, momentum);
+    th__rmsprop<single>(u, from, to, f, lr, alpha, eps, decay, momentum);
 }

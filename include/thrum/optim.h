@@ -1,6 +1,6 @@
 /**
  * @file optim.h
- * Optimizers over lists of leaves: SGD, Adam, AdamW, RMSprop, with PyTorch's formulas; clipping of gradients; schedules.
+ * Optimizers over lists of leaves: SGD, Adam, AdamW, RMSprop, with PyTorch's formulas; clipping of gradients; loss scaling; schedules.
  *
  * An optimizer retains its leaves and owns their state, which lies beside them on their devices. A step submits one task per device
  * and returns; nothing here waits. Only the learning rate and the number of steps may be changed while other threads step.
@@ -50,7 +50,7 @@ TH_API th_status th_optimizer_set_factors(th_optimizer *o, const th_array *leaf,
 /* State, for checkpoints: what an optimizer needs to go on are its arrays, its number of steps and its learning rate. */
 TH_API int th_optimizer_states(const th_optimizer *o); /**< Number of state arrays; 0 for NULL. */
 /** State array i, borrowed, with its name in name (bytes long, may be NULL): "velocity.3" belongs to leaf 3. Others are
- *  first_moment, second_moment and mean_square. It may be written, th_assign(). NULL: TH_EINVAL, no such state, or the name is too long. */
+ *  first_moment, second_moment, mean_square and, of Adam as a whole, skipped_steps. It may be written, th_assign(). NULL: TH_EINVAL, no such state, or the name is too long. */
 TH_API th_array *th_optimizer_state(const th_optimizer *o, int i, char *name, size_t bytes);
 /** Steps submitted so far, on which Adam's bias correction depends; 0 for NULL. */
 TH_API int64_t th_optimizer_steps(const th_optimizer *o);
@@ -66,6 +66,36 @@ TH_API th_status th_optimizer_set_steps(th_optimizer *o, int64_t steps);
 TH_API th_array *th_clip_grad_norm(th_array *const *leaves, int n, double max_norm);
 /** Every element of the gradients into [-value, value]; NaN stays. TH_EINVAL as above. Does not wait. */
 TH_API th_status th_clip_grad_value(th_array *const *leaves, int n, double value);
+
+/* Loss scaling for training in f16 (Micikevicius et al. 2018), by the rules of PyTorch's GradScaler and without waiting: th_scaler_scale()
+ * of the loss, th_backward(), th_scaler_step() for each optimizer instead of th_optimizer_step(), th_scaler_update(). A step whose
+ * gradients contain an infinity or NaN changes neither parameters nor states. One thread at a time. */
+typedef struct th_scaler th_scaler; /**< A scale of losses that adapts. */
+/** Settings of th_scaler_new(); what is 0 gets its default. */
+typedef struct th_scaler_config {
+  double scale; /**< 0: 65536. At first. */
+  double
+      growth; /**< 0: 2. Multiplies the scale after `interval` steps in a row without overflow. */
+  double backoff;   /**< 0: 0.5. Multiplies the scale after an overflow. */
+  int64_t interval; /**< 0: 2000. */
+} th_scaler_config;
+/** A scaler with its state on d, or NULL (TH_EINVAL, TH_ENOMEM). config NULL = defaults. */
+TH_API th_scaler *th_scaler_new(const th_scaler_config *config, th_device d);
+TH_API void th_scaler_release(th_scaler *s); /**< NULL is fine. */
+/** loss times the scale, +1, on loss's device; f16 becomes f32. Recorded. */
+TH_API th_array *th_scaler_scale(th_scaler *s, const th_array *loss);
+/** Divides the gradients of o's leaves by the scale in place, for what has to see their true size, like th_clip_grad_norm(). Gradients
+ *  of f16 can lose small values here, th_scaler_step() alone computes in f32. TH_EINVAL: twice before th_scaler_update(), after the step,
+ *  no gradients. */
+TH_API th_status th_scaler_unscale(th_scaler *s, th_optimizer *o);
+/** th_optimizer_step() by the gradients divided by the scale (unless they have been), if all of them are finite. It counts in
+ *  th_optimizer_steps() either way; Adam knows how many were left out. TH_EINVAL: twice before th_scaler_update(), no gradients. */
+TH_API th_status th_scaler_step(th_scaler *s, th_optimizer *o);
+/** Adapts the scale to the steps since the last update, once they are known. TH_EINVAL: there were none. */
+TH_API th_status th_scaler_update(th_scaler *s);
+TH_API int th_scaler_states(const th_scaler *s); /**< Number of state arrays; 0 for NULL. */
+/** State array i, as th_optimizer_state(): 0-d, f32, "scale" and "good_steps". Reading one waits. */
+TH_API th_array *th_scaler_state(const th_scaler *s, int i, char *name, size_t bytes);
 
 /* Schedules: factors of a learning rate at a step, counted from 0. They are multiplied with each other and with the rate at the
  * start: th_optimizer_set_lr(o, lr * th_schedule_warmup(t, 100, 0.1) * th_schedule_cosine(t - 100, 900, 0)). Steps outside are as the

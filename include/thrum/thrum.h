@@ -17,6 +17,7 @@
 #include <thrum/ops_arrays.h>
 #include <thrum/autograd.h>
 #include <thrum/optim.h>
+#include <thrum/layers.h>
 #include <thrum/data.h>
 #include <thrum/profile.h>
 

@@ -59,6 +59,7 @@ Test(clip, types_and_devices_may_be_mixed) {
 }
 
 Test(clip, does_not_wait_for_gradients) {
+  tasks_init("threads", 2, 0);
   th_array *a = gradient_of(3, 4);
   th_token *gate = close_gate(th_array_var(th_grad(a)));
   cr_assert(gate != NULL, "%s", th_last_error());

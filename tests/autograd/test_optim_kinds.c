@@ -174,6 +174,10 @@ Test(optim_kinds, states_have_names_by_kind_and_leaf) {
     cr_assert(th_optimizer_state(moving, i, name, sizeof name) != NULL);
     cr_assert(eq(str, name, (char *)of_rmsprop[i]));
   }
+  char last[16];
+  cr_assert(eq(int, th_optimizer_states(adam), 5));
+  cr_assert(eq(dbl, th_item(th_optimizer_state(adam, 4, last, sizeof last)), 0));
+  cr_assert(eq(str, last, "skipped_steps"));
   cr_assert(th_optimizer_state(adam, 3, NULL, 0) != NULL);
   cr_assert(zero(ptr, th_optimizer_state(plain, 0, NULL, 0)));
   cr_assert(zero(ptr, th_optimizer_state(adam, -1, NULL, 0)));

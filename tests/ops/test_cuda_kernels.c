@@ -548,35 +548,3 @@ Test(cuda_kernels, tf32_is_asked_for) {
     th_release(far);
   }
 }
-
-/* --- steps --- */
-
-/* Parameters of several types and sizes, one with gaps, one without elements. */
-Test(cuda_kernels, step_of_many_parameters) {
-  enum { N = 6 };
-  static const th_dtype types[N] = {TH_F32, TH_F64, TH_F16, TH_F32, TH_BF16, TH_F32};
-  static const int64_t sizes[N] = {10, 9001, 5000, 0, 4096, 600};
-  for (int velocities = 0; velocities < 2; velocities++) {
-    th_array *side[2][3][N];
-    for (int d = 0; d < 2; d++)
-      for (int j = 0; j < 3; j++)
-        for (int i = 0; i < N; i++) {
-          th_array *a = noisy(TH_SHAPE(sizes[i]), types[i], j + 1);
-          th_array *there = th_copy_to(a, d ? kernel_device() : th_cpu(0));
-          side[d][j][i] = i == 5 && j == 0 ? th_slice(there, "::-2")
-                          : i == 5         ? th_slice(there, ":300")
-                                           : th_retain(there);
-          th_release(a);
-          th_release(there);
-        }
-    for (int d = 0; d < 2; d++)
-      for (int round = 0; round < 3; round++)
-        cr_assert(eq(int,
-                     th_sgd_step(side[d][0], side[d][1], velocities ? side[d][2] : NULL, N, 0.1,
-                                 velocities ? 0.9 : 0, 0.01, round == 1),
-                     TH_OK));
-    for (int j = 0; j < 3; j++)
-      for (int i = 0; i < N; i++)
-        expect_equal(side[1][j][i], side[0][j][i], allowed(types[i]), "sgd_step");
-  }
-}
