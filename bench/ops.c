@@ -21,17 +21,18 @@ static bool takes_part(int who, const ops_case *c) {
   return who != WHO_INLINE || c->small;
 }
 
-static void measure(const options *o, const ops_case *c, int workers, ops_reading *readings) {
+static void measure(const options *o, const ops_case *c, int workers, bench_reading *readings) {
   bool out[OPS_WHO] = {false};
   memset(readings, 0, OPS_WHO * sizeof *readings);
   for (int round = 0; round < (c->huge ? 1 : o->rounds); round++)
     for (int who = 0; who < OPS_WHO; who++)
       if (!out[who] && takes_part(who, c))
         out[who] = !ops_ask((ops_who)who, workers, c, &readings[who]);
-  for (int who = 0; who < OPS_WHO; who++) ops_summarize(&readings[who]);
+  for (int who = 0; who < OPS_WHO; who++) bench_reading_end(&readings[who]);
 }
 
-static void report(const options *o, const ops_case *c, int workers, const ops_reading *readings) {
+static void report(const options *o, const ops_case *c, int workers,
+                   const bench_reading *readings) {
   if (o->json) {
     for (int who = 0; who < OPS_WHO; who++)
       ops_report_json(c, workers, (ops_who)who, &readings[who]);
@@ -42,7 +43,7 @@ static void report(const options *o, const ops_case *c, int workers, const ops_r
 }
 
 static int run_cases(const options *o) {
-  static ops_reading readings[OPS_WHO];
+  static bench_reading readings[OPS_WHO];
   int ran = 0;
   for (int i = 0; i < ops_cases_count; i++) {
     const ops_case *c = &ops_cases[i];
@@ -97,9 +98,9 @@ static bool parse(int argc, char **argv, options *o) {
       return false;
     }
   }
-  if (o->rounds >= 1 && o->rounds <= OPS_ROUNDS && o->workers >= 0 && o->workers <= OPS_WORKERS)
+  if (o->rounds >= 1 && o->rounds <= BENCH_ROUNDS && o->workers >= 0 && o->workers <= OPS_WORKERS)
     return true;
-  fprintf(stderr, "rounds are 1 to %d, workers 1 or 2; try --help\n", OPS_ROUNDS);
+  fprintf(stderr, "rounds are 1 to %d, workers 1 or 2; try --help\n", BENCH_ROUNDS);
   return false;
 }
 

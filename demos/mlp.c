@@ -5,6 +5,7 @@
 
 #include "common/data.h"
 #include "common/demo.h"
+#include "common/plot.h"
 #include "common/resume.h"
 
 enum { MAX_LAYERS = 3 };
@@ -79,7 +80,7 @@ static double train_epoch(const network *net, th_loader *loader, th_optimizer *o
 }
 
 typedef struct settings {
-  const char *data, *trace, *device, *checkpoint;
+  const char *data, *trace, *device, *checkpoint, *plot;
   long epochs, batch, seed, size, every;
   double lr, momentum;
   bool quiet, table, digest;
@@ -87,6 +88,7 @@ typedef struct settings {
 
 static settings read_settings(int argc, char **argv) {
   static settings s = {.trace = "trace.json",
+                       .plot = "",
                        .device = "cpu:0",
                        .epochs = 20,
                        .batch = 64,
@@ -109,6 +111,7 @@ static settings read_settings(int argc, char **argv) {
       {"checkpoint", "file to go on from, if it exists, and to write", .text = &s.checkpoint},
       {"every", "steps between two checkpoints", .integer = &s.every},
       {"digest", "print a number made of all bits of the parameters", .flag = &s.digest},
+      {"plot", "where to draw the curve of the loss, as SVG", .text = &s.plot},
       {"table", "print where the time of the last epoch went", .flag = &s.table},
       {"quiet", "no line per epoch", .flag = &s.quiet},
   };
@@ -154,6 +157,7 @@ static double train(const settings *s, network *net, const data_set *set) {
   resume_begin(&checkpoint);
   double training = 0;
   long trained = 0;
+  plot curve = {.title = "loss", .x_name = "epoch", .y_name = "nats"};
   while (DEMO_TRY(th_loader_state(loader, &epoch, NULL)), epoch < s->epochs) {
     char label[32];
     snprintf(label, sizeof label, "epoch %2ld", (long)epoch + 1);
@@ -164,6 +168,7 @@ static double train(const settings *s, network *net, const data_set *set) {
     double seconds = demo_seconds() - start;
     training += seconds;
     trained++;
+    plot_add(&curve, (double)epoch + 1, loss);
     if (traced) DEMO_TRY(th_profile_stop(*s->trace ? s->trace : NULL));
     if (s->quiet) continue;
     printf("%s  loss %.4f  test accuracy %.4f  %8.0f images/s\n", label, loss,
@@ -173,6 +178,7 @@ static double train(const settings *s, network *net, const data_set *set) {
   resume_end(&checkpoint);
   printf("trained %ld epochs in %.2f s, %.0f images/s\n", trained, training,
          trained ? (double)(count * trained) / training : 0);
+  plot_end(&curve, s->plot);
   th_release(sum);
   th_loader_release(loader);
   th_optimizer_release(optimizer);
@@ -191,10 +197,7 @@ int main(int argc, char **argv) {
          (long long)th_array_shape(set.test_images)[0], (long long)inputs);
   double result = train(&s, &net, &set);
   if (s.table) DEMO_TRY(th_profile_table(stdout));
-  if (*s.trace) {
-    printf("trace of the last epoch: %s (open it in ui.perfetto.dev or chrome://tracing)\n",
-           s.trace);
-  }
+  if (*s.trace) printf("trace of the last epoch: %s (open it in ui.perfetto.dev)\n", s.trace);
   if (s.digest) resume_digest(net.params, 2 * net.layers);
   for (int i = 0; i < 2 * net.layers; i++) th_release(net.params[i]);
   data_close(&set);

@@ -2,12 +2,9 @@
 #ifndef THRUM_BENCH_COMMON_OPS_PROGRAMS_H
 #define THRUM_BENCH_COMMON_OPS_PROGRAMS_H
 
-#include <stdio.h>
-#include <sys/types.h>
-
+#include "common/ask.h"
 #include "common/bench.h"
 #include "common/ops_cases.h"
-#include "common/ops_serve.h"
 
 typedef enum ops_who {
   WHO_THRUM,
@@ -22,21 +19,12 @@ typedef enum ops_who {
 } ops_who;
 extern const char *const ops_who_names[OPS_WHO];
 
-enum { OPS_WORKERS = 2, OPS_ROUNDS = 9 };
-
-/* Of one case, program and number of threads; samples of all rounds. n 0: it has no such operator. */
-typedef struct ops_reading {
-  int n;
-  double samples[OPS_ROUNDS * OPS_SAMPLES];
-  double median, min, max, spread; /* spread: half the distance of the quartiles / the median */
-  double foreign;                  /* largest of the rounds */
-} ops_reading;
+enum { OPS_WORKERS = 2 };
 
 /* Starts a program for each implementation with 1 and with 2 threads; says which are missing. only: 0 = both. */
 void ops_programs_start(int only);
 void ops_programs_stop(void);
 /* Adds one round of samples; false when the program is not there or has no such operator. workers from 1. */
-bool ops_ask(ops_who who, int workers, const ops_case *c, ops_reading *out);
-void ops_summarize(ops_reading *r);
+bool ops_ask(ops_who who, int workers, const ops_case *c, bench_reading *out);
 
 #endif

@@ -13,14 +13,14 @@ void ops_report_head(void) {
 }
 
 /* The quickest by its median; NULL when none was there. */
-static const ops_reading *best_of(const ops_reading *r, const ops_who *who, int n) {
-  const ops_reading *best = NULL;
+static const bench_reading *best_of(const bench_reading *r, const ops_who *who, int n) {
+  const bench_reading *best = NULL;
   for (int i = 0; i < n; i++)
     if (r[who[i]].n > 0 && (!best || r[who[i]].median < best->median)) best = &r[who[i]];
   return best;
 }
 
-static const ops_reading *rival_of(ops_rival rival, const ops_reading *r) {
+static const bench_reading *rival_of(ops_rival rival, const bench_reading *r) {
   static const ops_who loops[] = {WHO_PLAIN, WHO_STREAMING},
                        peers[] = {WHO_TORCH, WHO_NUMPY, WHO_ONEDNN}, torch[] = {WHO_TORCH},
                        blas[] = {WHO_OPENBLAS, WHO_ONEDNN}, openblas[] = {WHO_OPENBLAS};
@@ -37,7 +37,8 @@ static const ops_reading *rival_of(ops_rival rival, const ops_reading *r) {
 static void print_time(double ns) { printf(ns < 1e5 ? " %9.3f" : " %9.0f", ns / 1000); }
 
 /* On a busy machine the least readings say more than the medians. */
-static void print_goal(const ops_reading *ours, const ops_reading *rival, double goal, bool busy) {
+static void print_goal(const bench_reading *ours, const bench_reading *rival, double goal,
+                       bool busy) {
   if (!rival || goal <= 0) {
     printf(" %6s %6s %6s %4s", "-", "-", "-", "-");
     return;
@@ -49,8 +50,8 @@ static void print_goal(const ops_reading *ours, const ops_reading *rival, double
   met += reached;
 }
 
-void ops_report_row(const ops_case *c, int workers, ops_who ours, const ops_reading *readings) {
-  const ops_reading *r = &readings[ours], *rival = rival_of(c->rival, readings);
+void ops_report_row(const ops_case *c, int workers, ops_who ours, const bench_reading *readings) {
+  const bench_reading *r = &readings[ours], *rival = rival_of(c->rival, readings);
   double goal = c->most[workers - 1] * (ours == WHO_INLINE ? 0.5 : 1), foreign = r->foreign;
   char name[64];
   if (r->n == 0) return;
@@ -73,7 +74,7 @@ void ops_report_row(const ops_case *c, int workers, ops_who ours, const ops_read
   fflush(stdout);
 }
 
-void ops_report_json(const ops_case *c, int workers, ops_who who, const ops_reading *r) {
+void ops_report_json(const ops_case *c, int workers, ops_who who, const bench_reading *r) {
   static const char *const types[] = {"f32", "f64", "i64"};
   ops_spec spec;
   if (r->n == 0 || !ops_spec_parse(c->spec, &spec)) return;

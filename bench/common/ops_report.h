@@ -6,8 +6,8 @@
 
 void ops_report_head(void);
 /* ours: WHO_THRUM or WHO_INLINE. readings of all programs with so many threads. */
-void ops_report_row(const ops_case *c, int workers, ops_who ours, const ops_reading *readings);
-void ops_report_json(const ops_case *c, int workers, ops_who who, const ops_reading *r);
+void ops_report_row(const ops_case *c, int workers, ops_who ours, const bench_reading *readings);
+void ops_report_json(const ops_case *c, int workers, ops_who who, const bench_reading *r);
 void ops_report_absent(const ops_case *c);
 void ops_report_end(void);
 

@@ -1,5 +1,4 @@
-/* A program that measures operators when asked: it reads "KIND TAB SPEC" from standard input and answers with one line of
- * readings, so that the benchmark can alternate programs without starting them anew. */
+/* A program that measures operators when asked "KIND TAB SPEC", see common/serve.h. */
 #ifndef THRUM_BENCH_COMMON_OPS_SERVE_H
 #define THRUM_BENCH_COMMON_OPS_SERVE_H
 
@@ -19,9 +18,7 @@ typedef struct ops_impl {
   void *state;
 } ops_impl;
 
-enum { OPS_SAMPLES = 15 };
-
-/* Says "ready NAME VERSION", then answers "none" or "FOREIGN N SAMPLES..." (ns per call) until its input ends. */
+/* Answers with ns per call until its input ends. */
 int ops_serve(const ops_impl *impl);
 
 #ifdef __cplusplus

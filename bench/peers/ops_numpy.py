@@ -1,4 +1,4 @@
-"""The operators by NumPy, for their benchmark: ops_numpy.py WORKERS. Speaks as common/ops_serve.h says. Only products use
+"""The operators by NumPy, for their benchmark: ops_numpy.py WORKERS. Speaks as common/serve.h says. Only products use
 more than one thread, by the BLAS that NumPy was built with, whose own environment variables say how many."""
 import os
 import re

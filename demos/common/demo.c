@@ -173,11 +173,19 @@ void demo_options(int argc, char **argv, const char *about, const demo_option *o
 
 void demo_progress(const char *label, long done, long total) {
   enum { WIDTH = 40 };
+  static double start;
   if (!isatty(STDOUT_FILENO)) return;
+  if (done <= 1) start = demo_seconds();
+  double seconds = demo_seconds() - start, rate = seconds > 0 ? (double)(done - 1) / seconds : 0;
   long filled = total > 0 ? done * WIDTH / total : 0;
   printf("\r%s [", label);
   for (long i = 0; i < WIDTH; i++) putchar(i < filled ? '#' : '.');
   printf("] %ld/%ld", done, total);
+  if (rate > 0) {
+    long left = lround((double)(total - done) / rate);
+    printf("  %.0f/s, %ld:%02ld left", rate, left / 60, left % 60);
+  }
+  printf("\x1b[K");
   fflush(stdout);
 }
 

@@ -49,7 +49,8 @@ int demo_cores(void); /* cores this process may use */
  * large. */
 double demo_others(void);
 
-/* Draws "label [####....] done/total" over itself when the standard output is a terminal, else nothing. */
+/* Draws "label [####....] done/total, rate, time left" over itself when the standard output is a terminal, else nothing. done
+ * begins with 1. */
 void demo_progress(const char *label, long done, long total);
 void demo_progress_clear(void);
 
