@@ -198,12 +198,14 @@ static th_status fail_version(const th__walk *w, const th__record *r, int i) {
   const th_layout *layout = &s->array->layout;
   th__shape_text(layout->shape, layout->ndim, shape, sizeof(shape));
   bool input = i < r->n_in;
-  return th__fail(TH_EVERSION,
-                  "%s: %s %d %s of %s was changed in place after it was recorded: its storage is "
-                  "at version %llu, the gradient needs %llu",
-                  w->who, input ? "argument" : "result", input ? i : i - r->n_in, shape,
-                  r->op->name, (unsigned long long)th_array_version(s->array),
-                  (unsigned long long)s->version);
+  const char *writer = th__load(&s->array->storage->writer, TH__RELAXED);
+  return th__fail(
+      TH_EVERSION,
+      "%s: %s %d %s of %s was changed in place by %s after it was recorded: its storage "
+      "is at version %llu, the gradient needs %llu",
+      w->who, input ? "argument" : "result", input ? i : i - r->n_in, shape, r->op->name,
+      writer != NULL ? writer : "a task", (unsigned long long)th_array_version(s->array),
+      (unsigned long long)s->version);
 }
 
 /* Whether the vjp of r can run. */

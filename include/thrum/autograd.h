@@ -67,6 +67,43 @@ TH_API th_array *th_detach(th_array *a); /**< +1: view of the same data without 
  *  TH_CREATE_GRAPH. */
 TH_API th_status th_on_grad(th_array *a, void (*fn)(th_array *gradient, void *user), void *user);
 
+/** A function of th_custom() and th_recompute(): puts n_outputs new arrays (+1 each) into outputs, by any public calls on inputs,
+ *  which it must not write. Called with no scope open: it releases what it makes on the way, or opens a scope of its own and
+ *  keeps the results. A failure is passed on; then outputs that are not NULL are released. */
+typedef th_status (*th_forward_fn)(th_array *const *inputs, int n_inputs, th_array **outputs,
+                                   int n_outputs, void *user);
+/** Its gradient, by public calls: d inputs[i] (+1, or NULL = zero) into gradients[i], from the gradients of all outputs. */
+typedef th_status (*th_backward_fn)(th_array *const *inputs, th_array *const *outputs,
+                                    th_array *const *output_gradients, th_array **gradients,
+                                    void *user);
+/** th_function.unsaved */
+enum {
+  TH_UNSAVED_INPUTS = 1, /**< backward gets NULL for all inputs. */
+  TH_UNSAVED_OUTPUTS = 2 /**< backward gets NULL for all outputs. */
+};
+/** A function that brings its own gradient. */
+typedef struct th_function {
+  size_t size;             /**< sizeof(th_function). */
+  th_forward_fn forward;   /**< Runs within th_custom(), unrecorded. */
+  th_backward_fn backward; /**< Runs within th_backward(), recorded with TH_CREATE_GRAPH. */
+  uint32_t unsaved; /**< TH_UNSAVED_*: what backward can do without, so that its memory is freed. */
+  void *user;       /**< For both. */
+  void (*drop)(
+      void
+          *user); /**< Called once, on any thread, when user is not needed any more; may be NULL. */
+} th_function;
+/** Calls f->forward and records the call as one operator whose gradient is f->backward. outputs get +1 each, arrays of their own
+ *  (what forward shares with its inputs is copied). drop is called in any case. TH_EINVAL: missing function or operands. */
+TH_API th_status th_custom(const th_function *f, th_array *const *inputs, int n_inputs,
+                           th_array **outputs, int n_outputs);
+/** Calls fn unrecorded and keeps nothing but the inputs; th_backward() calls fn again, recorded, and walks what that leaves (Chen et
+ *  al. 2016): memory for one more forward. Random operators draw the same numbers again. What requires a gradient must be
+ *  among the inputs, else th_backward() fails; other effects of fn (running figures of th_batch_norm()) come twice. Without an
+ *  input that requires a gradient: just calls fn. drop (or NULL) as in th_function; blocks only as fn does. */
+TH_API th_status th_recompute(th_forward_fn fn, th_array *const *inputs, int n_inputs,
+                              th_array **outputs, int n_outputs, void *user,
+                              void (*drop)(void *user));
+
 /** A function to check: builds and returns its result (+1) from inputs. Called with no scope open: it releases what it
  *  makes on the way, or opens a scope of its own and keeps the result. */
 typedef th_array *(*th_grad_fn)(th_array *const *inputs, int n, void *user);
