@@ -56,16 +56,15 @@ Test(grads_devices, with_a_device_that_lags) {
 /* th_assign() from another device is recorded as well. */
 Test(grads_devices, assigned_from_elsewhere) {
   cr_assert(eq(int, th_cpu_split(2, 1), TH_OK), "%s", th_last_error());
+  th_scope scope = th_scope_begin();
   th_array *x = th_copy_to(vector(1, 2), th_cpu(1)), *y = th_zeros(TH_SHAPE(2), TH_F64, th_cpu(0));
   th_require_grad(x);
   cr_assert(eq(int, th_assign(y, x), TH_OK), "%s", th_last_error());
-  th_array *sum = th_sum(th_square(y), NULL, 0, false);
-  cr_assert(eq(int, th_backward(sum, 0), TH_OK), "%s", th_last_error());
+  cr_assert(eq(int, th_backward(th_sum(th_square(y), NULL, 0, false), 0), TH_OK), "%s",
+            th_last_error());
   cr_assert(lies_on(th_grad(x), th_cpu(1)));
   cr_assert(eq(dbl, distance_to(th_grad(x), 2, 4), 0));
-  th_release(sum);
-  th_release(y);
-  th_release(x);
+  th_scope_end(scope);
 }
 
 /* A gradient to start from must lie where its array does. */
