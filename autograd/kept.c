@@ -86,13 +86,14 @@ static th_status store_own(th__node *node, th__kept *kept, th_array *g, bool cre
 
 th_status th__kept_deliver(th__node *node, th_array *g, bool create, th_scope *scope) {
   th__record *r = node->record;
-  th__spin_lock(&r->lock);
   th__kept *kept = th__load(&node->kept, TH__RELAXED);
-  bool dead = kept != NULL && kept->dead;
-  bool stored = kept != NULL && kept->stored && !dead;
+  if (kept == NULL) return TH_OK;
+  th__spin_lock(&r->lock);
+  bool dead = kept->dead;
+  bool stored = kept->stored && !dead;
   th__spin_unlock(&r->lock);
   /* Hooks of computed arrays are for the walk, those of leaves for the gradient that somebody can see. */
-  if (kept == NULL || (dead && r->leaf != NULL)) return TH_OK;
+  if (dead && r->leaf != NULL) return TH_OK;
   if (stored) TH_TRY(store_own(node, kept, g, create));
   th__spin_lock(&r->lock);
   th_array *gradient = stored ? kept->gradient : g;
