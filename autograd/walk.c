@@ -94,9 +94,11 @@ static th_status enter(const th__walk *w, th__record *r) {
 /* Whether nothing behind r can matter: it holds all targets, or in a partial walk one of them. */
 static bool is_end(const th__walk *w, const th__record *r) {
   if (r->op == NULL) return true;
-  int here = 0;
-  for (int t = 0; t < w->n_targets; t++) here += w->targets[t]->record == r;
-  return here > 0 && (w->partial || here == w->n_targets);
+  for (int t = 0; t < w->n_targets; t++) {
+    bool here = w->targets[t]->record == r;
+    if (here == w->partial) return here; /* one decides */
+  }
+  return !w->partial && w->n_targets > 0;
 }
 
 /* Enters entry e: its parents become entries with one more pending edge each. */
@@ -138,8 +140,7 @@ static bool is_live(const th__walk *w, int64_t parent) {
   return parent >= 0 && w->entries[parent].live;
 }
 
-/* Entries in an order in which users come before what they use, into w->ready; counts pending
- * down to 0. */
+/* Entries in an order in which users come before what they use, into w->ready; counts pending down to 0. */
 static void sort_entries(th__walk *w) {
   int64_t n = 0;
   for (int64_t e = 0; e < w->n_roots; e++) {

@@ -93,7 +93,8 @@ typedef struct th_function {
           *user); /**< Called once, on any thread, when user is not needed any more; may be NULL. */
 } th_function;
 /** Calls f->forward and records the call as one operator whose gradient is f->backward. outputs get +1 each, arrays of their own
- *  (what forward shares with its inputs is copied). drop is called in any case. TH_EINVAL: missing function or operands. */
+ *  (what forward shares with its inputs is copied). drop is called in any case but one, a wrong size. TH_EINVAL: that, or a
+ *  function or operands are missing. */
 TH_API th_status th_custom(const th_function *f, th_array *const *inputs, int n_inputs,
                            th_array **outputs, int n_outputs);
 /** Calls fn unrecorded and keeps nothing but the inputs; th_backward() calls fn again, recorded, and walks what that leaves (Chen et

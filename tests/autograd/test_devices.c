@@ -46,6 +46,13 @@ Test(grads_devices, between_divided_cpus) {
   check(th_cpu(1), th_cpu(0));
 }
 
+/* For the suite on GPUs, where th_cpu() is one. */
+Test(grads_devices, with_the_host) {
+  th_device host = {.kind = TH_CPU};
+  check(host, th_cpu(0));
+  check(th_cpu(0), host);
+}
+
 Test(grads_devices, with_a_device_that_lags) {
   lag_install(3);
   check(th_cpu(0), lag_device(0));
