@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <string.h>
+#include <uv.h>
 
 #include "autograd/tape.h"
 #include "engine/base/error.h"
@@ -348,7 +349,94 @@ Test(custom, captured_arrays_are_told) {
   th_generator_release(l.g);
 }
 
+enum { THREADS = 3, ROUNDS = 20 };
+
+typedef struct shared_loss {
+  th_array *loss, *x;
+  _Atomic int failures;
+} shared_loss;
+
+static void walk_shared(void *arg) {
+  shared_loss *s = arg;
+  for (int i = 0; i < ROUNDS; i++) {
+    th_array *g;
+    th_status status = th_grads(&s->loss, 1, NULL, &s->x, 1, TH_RETAIN_GRAPH, &g);
+    if (status != TH_OK || !(th_item(g) > 0)) atomic_fetch_add(&s->failures, 1);
+    th_release(g);
+    if (th_backward(s->loss, TH_RETAIN_GRAPH) != TH_OK) atomic_fetch_add(&s->failures, 1);
+  }
+}
+
+static th_status exp_of_square(th_array *const *in, int n_in, th_array **out, int n_out,
+                               void *user) {
+  th_array *square = th_square(in[0]);
+  out[0] = th_exp(square);
+  th_release(square);
+  return TH_OK;
+}
+
+/* Each thread runs the function for itself; gradients that are written replace each other. */
+Test(custom, threads_may_share_what_is_recomputed) {
+  shared_loss s = {.x = leaf(1)};
+  cr_assert(eq(int, th_set_grad_request(s.x, TH_GRAD_WRITE), TH_OK));
+  cr_assert(eq(int, th_recompute(exp_of_square, &s.x, 1, &s.loss, 1, NULL, NULL), TH_OK));
+  uv_thread_t threads[THREADS];
+  for (int i = 0; i < THREADS; i++) cr_assert(zero(uv_thread_create(&threads[i], walk_shared, &s)));
+  for (int i = 0; i < THREADS; i++) uv_thread_join(&threads[i]);
+  cr_assert(eq(int, s.failures, 0));
+  cr_assert(lt(dbl, fabs(th_item(th_grad(s.x)) - 2 * exp(1)), 1e-14));
+  th_release(s.x);
+  th_release(s.loss);
+}
+
 /* --- memory --- */
+
+/* All that this file is about at once; TH_OK or the first failure. */
+static th_status small_program(void) {
+  counts c = {0};
+  th_function f = function(&c);
+  layer l = {.g = th_generator_new(9)};
+  th_scope scope = th_scope_begin();
+  th_array *x = leaf(2), *out[3] = {NULL}, *g[2] = {NULL};
+  th_status status = scope != NULL && l.g != NULL && x != NULL ? TH_OK : TH_ENOMEM;
+  int given = 0; /* how often the functions got what they drop */
+  if (status == TH_OK && ++given) status = th_custom(&f, (th_array *[]){x, x}, 2, out, 2);
+  if (status == TH_OK) status = th_retain_grad(out[0]);
+  if (status == TH_OK && ++given)
+    status = th_recompute(exp_of_square, &out[1], 1, &out[2], 1, &c, drop);
+  th_array *y = status == TH_OK ? th_multiply(out[0], out[2]) : NULL;
+  if (status == TH_OK && y == NULL) status = th_last_status();
+  if (status == TH_OK)
+    status = th_grads(&y, 1, NULL, (th_array *[]){x, out[0]}, 2, TH_CREATE_GRAPH, g);
+  if (status == TH_OK) status = th_backward(g[0], 0);
+  th_zero_grad(x);
+  th_zero_grad(out[0]);
+  th_scope_end(scope);
+  th_generator_release(l.g);
+  cr_assert(eq(int, c.dropped, given));
+  return status;
+}
+
+/* Serially: with threads, submission waits for memory that somebody frees, and here nobody ever does. */
+Test(custom, every_allocation_may_fail) {
+  th_config config = {.size = sizeof(config), .engine = "serial"};
+  cr_assert(eq(int, th_init(&config), TH_OK), "%s", th_last_error());
+  cr_assert(eq(int, small_program(), TH_OK), "%s", th_last_error());
+  cr_assert(eq(int, th_wait_all(), TH_OK));
+  bool finished = false;
+  int failures = 0;
+  for (int n = 0; n < 3000 && !finished; n++) {
+    th__mem_fail_after(n);
+    th_status status = small_program();
+    th__mem_fail_after(-1);
+    cr_assert(status == TH_OK || status == TH_ENOMEM, "allocation %d: %d %s", n, (int)status,
+              th_last_error());
+    finished = status == TH_OK && th_wait_all() == TH_OK;
+    failures += !finished;
+  }
+  cr_assert(finished);
+  cr_assert(gt(int, failures, 50), "only %d allocations were tried", failures);
+}
 
 enum { DEPTH = 16, BLOCK = 8, SIDE = 128 };
 
