@@ -8,7 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/base/thread.h"
-#include "engine/task.h"
+#include "engine/state.h"
 #include "engine/trace_marks.h"
 #include "engine/trace_names.h"
 #include "engine/trace_ring.h"
@@ -170,6 +170,22 @@ static uint32_t note_index(ring *r, const char *note) {
   return intern(note, e);
 }
 
+/* The same by key, which has four places. */
+static uint32_t keyed_note_index(ring *r, const th__trace_note *note) {
+  enum { PLACES = 4 };
+  th__trace_note_entry *set = &r->keyed[note->key[0] % (TH__TRACE_CACHED_NAMES / PLACES) * PLACES];
+  for (int i = 0; i < PLACES; i++) {
+    const th__trace_note_entry *e = &set[i];
+    if (e->key[0] == note->key[0] && e->key[1] == note->key[1] && e->note != 0) return e->note - 1;
+  }
+  char text[TH__TRACE_NAME];
+  note->make(note->what, text, sizeof(text));
+  uint32_t index = note_index(r, text);
+  memmove(set + 1, set, (PLACES - 1) * sizeof(*set)); /* the oldest goes */
+  set[0] = (th__trace_note_entry){{note->key[0], note->key[1]}, index + 1};
+  return index;
+}
+
 /* --- recording --- */
 
 /* Flags are read again with acquire: whoever sees recording on also sees its session. */
@@ -227,6 +243,14 @@ void th__trace_work(uint64_t id, int64_t flops, int64_t moved, const char *note)
   ring *r = ring_for(TH_PROFILE_OPS);
   if (r == NULL || flops < 0 || moved < 0) return;
   put_work(r, id, flops, moved, note == NULL ? TH__TRACE_NO_NOTE : note_index(r, note));
+}
+
+void th__trace_noted(th_task_context *context, int64_t flops, int64_t moved,
+                     const th__trace_note *note) {
+  ring *r = ring_for(TH_PROFILE_OPS);
+  if (r == NULL || flops < 0 || moved < 0) return;
+  uint32_t index = keyed_note_index(r, note);
+  put_work(r, th__load(&context->task->sequence, TH__RELAXED), flops, moved, index);
 }
 
 void th__trace_block_changed(th_device d, uint64_t block, int64_t bytes, const char *who) {

@@ -69,6 +69,16 @@ void th__trace_task_done(const th__trace_task *t);
 /* Records what the task with this id does: floating-point operations and bytes read and written, and a note such as its shapes, cut
  * at TH__TRACE_NAME (NULL: none). From its body; of several calls the last counts. */
 void th__trace_work(uint64_t id, int64_t flops, int64_t moved, const char *note);
+/* A note whose text is made only when the calling thread meets its key for the first time, or has forgotten it. The key is a hash
+ * of all that the text tells; 128 bits need no comparison. */
+typedef struct th__trace_note {
+  uint64_t key[2];
+  void (*make)(const void *what, char *text, size_t bytes);
+  const void *what;
+} th__trace_note;
+/* th__trace_work() of the task of context, with such a note. */
+void th__trace_noted(th_task_context *context, int64_t flops, int64_t moved,
+                     const th__trace_note *note);
 /* Records that the calling thread waited in the public call `where`, between two th__ticks(). */
 void th__trace_host_wait(const char *where, uint64_t begin, uint64_t end);
 /* Records a range of the calling thread, as th__trace_host_wait(). */

@@ -61,6 +61,11 @@ typedef struct th__trace_name_entry {
   uint32_t index;
 } th__trace_name_entry;
 
+typedef struct th__trace_note_entry {
+  uint64_t key[2];
+  uint32_t note; /* 1 + index of the interned text; 0 = free */
+} th__trace_note_entry;
+
 typedef struct th__trace_ring {
   struct th__trace_ring *next; /* under lock */
   bool owned;                  /* under lock */
@@ -69,7 +74,8 @@ typedef struct th__trace_ring {
   _Atomic uint64_t dropped;    /* written by the owner */
   th__trace_stream records, edges, works, blocks;
   th__trace_name_entry names[TH__TRACE_CACHED_NAMES],
-      notes[TH__TRACE_CACHED_NAMES]; /* owner only */
+      notes[TH__TRACE_CACHED_NAMES];                  /* owner only, as the next */
+  th__trace_note_entry keyed[TH__TRACE_CACHED_NAMES]; /* notes by key */
 } th__trace_ring;
 
 extern uv_mutex_t th__trace_lock;

@@ -1,10 +1,8 @@
 /* Owns what operators tell of themselves while a trace records: flops, bytes, shapes. */
 #include <stdio.h>
 
+#include "engine/trace.h"
 #include "ops/call.h"
-#include "thrum/profile.h"
-
-enum { TEXT = 200 };
 
 /* The default of th_op.cost: operands are read or written once, and an element of the largest one costs a flop. */
 static th_cost plain_cost(const th__op_call *c) {
@@ -26,22 +24,40 @@ th_cost th__cost_gathered(const th_infer *io, const void *params) {
   return cost;
 }
 
-static size_t put_operands(char *out, size_t at, const th_layout *l, int n) {
-  for (int i = 0; i < n && at < TEXT; i++) {
-    at += (size_t)snprintf(out + at, TEXT - at, "%s%s(", i ? " " : "", th_dtype_name(l[i].dtype));
-    for (int d = 0; d < l[i].ndim && at < TEXT; d++)
-      at += (size_t)snprintf(out + at, TEXT - at, "%s%lld", d ? "," : "", (long long)l[i].shape[d]);
-    if (at < TEXT) at += (size_t)snprintf(out + at, TEXT - at, ")");
+static size_t put_operands(char *out, size_t at, size_t bytes, const th_layout *l, int n) {
+  for (int i = 0; i < n && at < bytes; i++) {
+    at += (size_t)snprintf(out + at, bytes - at, "%s%s(", i ? " " : "", th_dtype_name(l[i].dtype));
+    for (int d = 0; d < l[i].ndim && at < bytes; d++)
+      at +=
+          (size_t)snprintf(out + at, bytes - at, "%s%lld", d ? "," : "", (long long)l[i].shape[d]);
+    if (at < bytes) at += (size_t)snprintf(out + at, bytes - at, ")");
   }
   return at;
 }
 
 /* "f32(64,128) f32(128,10) -> f32(64,10)" */
-static void shapes_text(const th__op_call *c, char out[TEXT]) {
-  size_t at = put_operands(out, 0, c->in, c->n_in);
-  if (c->n_out > 0 && at < TEXT)
-    at += (size_t)snprintf(out + at, TEXT - at, "%s-> ", c->n_in ? " " : "");
-  (void)put_operands(out, at, c->out, c->n_out);
+static void shapes_text(const void *call, char *out, size_t bytes) {
+  const th__op_call *c = call;
+  size_t at = put_operands(out, 0, bytes, c->in, c->n_in);
+  if (c->n_out > 0 && at < bytes)
+    at += (size_t)snprintf(out + at, bytes - at, "%s-> ", c->n_in ? " " : "");
+  if (at < bytes) (void)put_operands(out, at, bytes, c->out, c->n_out);
+}
+
+static void mix(uint64_t key[2], uint64_t word) {
+  key[0] = (key[0] ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+  key[1] = (key[1] + word) * UINT64_C(0xd1342543de82ef95);
+  key[0] ^= key[0] >> 32;
+  key[1] ^= key[1] >> 29;
+}
+
+static void hash_shapes(const th__op_call *c, uint64_t key[2]) {
+  key[0] = key[1] = (uint64_t)c->n_in;
+  for (int i = 0; i < c->n_in + c->n_out; i++) {
+    const th_layout *l = &c->in[i]; /* those of outputs follow */
+    mix(key, (uint64_t)l->dtype << 8 | (uint64_t)l->ndim);
+    for (int d = 0; d < l->ndim; d++) mix(key, (uint64_t)l->shape[d]);
+  }
 }
 
 void th__call_traced(const th__op_call *c, th_task_context *context) {
@@ -53,8 +69,11 @@ void th__call_traced(const th__op_call *c, th_task_context *context) {
                  .written = c->written,
                  .device = c->device};
   th_cost cost = c->op->cost ? c->op->cost(&io, c->params) : plain_cost(c);
-  char text[TEXT] = "";
-  bool shapes = th_profile_shapes();
-  if (shapes) shapes_text(c, text);
-  th_profile_work(context, cost.flops, cost.bytes, shapes ? text : NULL);
+  if (th_profile_shapes()) {
+    th__trace_note note = {.make = shapes_text, .what = c};
+    hash_shapes(c, note.key);
+    th__trace_noted(context, cost.flops, cost.bytes, &note);
+  } else {
+    th_profile_work(context, cost.flops, cost.bytes, NULL);
+  }
 }

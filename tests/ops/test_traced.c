@@ -42,6 +42,28 @@ Test(ops_traced, work_and_shapes) {
   cr_assert(eq(int, th_shutdown(), TH_OK));
 }
 
+/* More shapes than a thread remembers, each met again when it is forgotten. */
+Test(ops_traced, each_of_many_shapes_is_told) {
+  enum { SHAPES = 100, ROUNDS = 3 };
+  int seen[SHAPES + 1] = {0};
+  start(TH_PROFILE_ALL | TH_PROFILE_SHAPES, 1);
+  for (int i = 0; i < ROUNDS * SHAPES; i++)
+    th_release(th_full(TH_SHAPE(i % SHAPES + 1), 1, TH_F32, th_cpu(0)));
+  cr_assert(eq(int, th_wait_all(), TH_OK));
+  json *trace = tracing_json();
+  for (const json *e = json_get(trace, "traceEvents")->first; e != NULL; e = e->next) {
+    const char *note = json_text(json_get(e, "args"), "note");
+    int n = 0;
+    if (strcmp(json_text(e, "name"), "full") != 0 || *note == 0) continue;
+    cr_assert(eq(int, sscanf(note, "-> f32(%d)", &n), 1));
+    cr_assert(n >= 1 && n <= SHAPES);
+    seen[n]++;
+  }
+  for (int n = 1; n <= SHAPES; n++) cr_assert(eq(int, seen[n], ROUNDS));
+  json_free(trace);
+  cr_assert(eq(int, th_shutdown(), TH_OK));
+}
+
 Test(ops_traced, shapes_only_on_request) {
   start(0, 1);
   calculate();
