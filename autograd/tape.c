@@ -69,19 +69,13 @@ void th__record_strip(th__record *r, th__saved *saved) {
   for (int i = 0; i < r->n_in; i++) {
     if (r->parents[i] != NULL) th__record_release(r->parents[i]->record);
   }
+  if (r->drop != NULL) r->drop(r->params);
 }
 
 static void destroy(th__record *r) {
   if (r->op != NULL && !r->freed) th__record_strip(r, r->saved);
   if (r->base != NULL) th__record_release(r->base->record);
-  if (r->leaf != NULL) {
-    th_release(r->leaf->gradient);
-    for (th__hook *h = r->leaf->hooks, *next; h != NULL; h = next) {
-      next = h->next;
-      th__free(h);
-    }
-    th__free(r->leaf);
-  }
+  for (int j = 0; j < r->n_out; j++) th__kept_free(th__load(&r->nodes[j].kept, TH__RELAXED));
   th__free(r);
 }
 
@@ -117,14 +111,16 @@ th__node *th__tape_node(const th_array *a) {
   return node;
 }
 
-/* A leaf without arrays can show its gradient to nobody. Dropping it here also cuts the cycle leaf -> gradient -> record
- * -> leaf that TH_CREATE_GRAPH makes. */
-static void leaf_died(th__record *r) {
-  th__spin_lock(&r->lock);
-  th_array *gradient = r->leaf->gradient;
-  r->leaf->gradient = NULL;
-  r->leaf->dead = true;
-  th__spin_unlock(&r->lock);
+/* A node without arrays can show its gradient to nobody. Dropping it here also cuts the cycle node -> gradient -> record
+ * -> node that TH_CREATE_GRAPH makes. */
+static void node_died(th__node *node) {
+  th__kept *kept = th__load(&node->kept, TH__RELAXED);
+  if (kept == NULL) return;
+  th__spin_lock(&node->record->lock);
+  th_array *gradient = kept->gradient;
+  kept->gradient = NULL;
+  kept->dead = true;
+  th__spin_unlock(&node->record->lock);
   th_release(gradient);
 }
 
@@ -132,7 +128,7 @@ static void detach(th__node *node) {
   th__record *r = node->record;
   if (r->base != NULL) th__fetch_sub(&r->base->views, 1, TH__RELAXED);
   bool last = th__fetch_sub(&node->handles, 1, TH__ACQ_REL) == 1;
-  if (last && r->leaf != NULL) leaf_died(r);
+  if (last) node_died(node);
   th__record_release(r);
 }
 
@@ -233,10 +229,13 @@ static th_status check_target(const th_op *op, const th_array *a, int argument) 
   return status;
 }
 
+/* The last of the 16 bits stands for all operands from there on. */
+static int saved_bit(int i) { return i < 15 ? i : 15; }
+
 /* True when the vjp wants input i as it was before the call writes its storage. */
 static bool wants_old(const th_op *op, const th_array *const *in, int n_in, const uint8_t *written,
                       int i) {
-  if (i >= 16 || (op->saves & TH_SAVE_IN(i)) == 0) return false;
+  if ((op->saves & TH_SAVE_IN(saved_bit(i))) == 0) return false;
   for (int j = 0; j < n_in; j++) {
     if (written[j] && th_array_shares(in[i], in[j])) return true;
   }
@@ -295,16 +294,16 @@ static th_status save(th__saved *slot, const th_array *a) {
   return slot->array != NULL ? TH_OK : th_last_status();
 }
 
-static th_status save_arrays(th__record *r, const th_array *const *in,
+static th_status save_arrays(th__record *r, uint32_t saves, const th_array *const *in,
                              const th_array *const *results) {
-  uint32_t saves = r->op->vjp != NULL ? r->op->saves : 0;
-  for (int i = 0; i < r->n_in && i < 16; i++) {
-    if ((saves & TH_SAVE_IN(i)) == 0) continue;
+  if (r->op->vjp == NULL) return TH_OK;
+  for (int i = 0; i < r->n_in; i++) {
+    if ((saves & TH_SAVE_IN(saved_bit(i))) == 0) continue;
     th_array *copy = pending != NULL && pending->op == r->op ? pending->inputs[i] : NULL;
     TH_TRY(save(&r->saved[i], copy != NULL ? copy : in[i]));
   }
-  for (int j = 0; j < r->n_out && j < 16; j++) {
-    if (saves & TH_SAVE_OUT(j)) TH_TRY(save(&r->saved[r->n_in + j], results[j]));
+  for (int j = 0; j < r->n_out; j++) {
+    if (saves & TH_SAVE_OUT(saved_bit(j))) TH_TRY(save(&r->saved[r->n_in + j], results[j]));
   }
   return TH_OK;
 }
@@ -319,8 +318,13 @@ static void find_base(th__record *r, const th_array *in, const th_array *out) {
   th__record_retain(r->base->record);
 }
 
-static th_status record_call(const th_op *op, const void *params, const th_array *const *in,
-                             int n_in, const th_array *const *results, int n_results) {
+bool th__tape_records(const th_array *const *in, int n_in) {
+  return !paused && any_recorded(in, n_in);
+}
+
+th_status th__tape_record(const th_op *op, const void *params, void (*drop)(void *params),
+                          uint32_t saves, const th_array *const *in, int n_in,
+                          const th_array *const *results, int n_results) {
   th__record *r = new_record(op, n_in, n_results);
   if (r == NULL) return TH_ENOMEM;
   if (op->params_size > 0 && params != NULL) memcpy(r->params, params, op->params_size);
@@ -329,11 +333,12 @@ static th_status record_call(const th_op *op, const void *params, const th_array
     r->parents[i] = is_floating(in[i]) ? th__tape_node(in[i]) : NULL;
   }
   for (int j = 0; j < n_results; j++) r->out[j] = results[j]->layout;
-  th_status status = save_arrays(r, in, results);
+  th_status status = save_arrays(r, saves, in, results);
   if (status == TH_OK && n_in > 0) find_base(r, in[0], results[0]);
   for (int j = 0; j < n_results && status == TH_OK; j++) {
     if (is_floating(results[j])) th__tape_attach((th_array *)results[j], &r->nodes[j]);
   }
+  if (status == TH_OK) r->drop = drop;
   th__record_release(r);
   return status;
 }
@@ -356,7 +361,7 @@ static th_status after_call(const th_op *op, const void *params, const th_array 
   if (op->flags & TH_OP_FLAT) {
     for (int j = n_out; j < n; j++) th__tape_attach((th_array *)results[j], NULL);
   } else if (floating) {
-    status = record_call(op, params, in, n_in, results, n);
+    status = th__tape_record(op, params, NULL, op->saves, in, n_in, results, n);
   }
   if (results != few) th__free(results);
   drop_pending();
@@ -403,8 +408,10 @@ th_status th_require_grad(th_array *a) {
   th__record *r = new_record(NULL, 0, 1);
   if (r == NULL) return TH_ENOMEM;
   r->out[0] = a->layout;
-  r->leaf = th__zalloc(sizeof(*r->leaf));
-  if (r->leaf == NULL) {
+  r->leaf = th__kept_make(&r->nodes[0]);
+  if (r->leaf != NULL) {
+    r->leaf->stored = true;
+  } else {
     th__record_release(r);
     return TH_ENOMEM;
   }
@@ -423,49 +430,6 @@ th__record *th__tape_leaf(const th_array *a) {
   if (node->record->leaf != NULL) return node->record;
   th__record_release(node->record);
   return NULL;
-}
-
-th_array *th_grad(const th_array *a) {
-  th__record *r = th__tape_leaf(a);
-  if (r == NULL) return NULL;
-  th__spin_lock(&r->lock);
-  th_array *gradient = r->leaf->gradient;
-  th__spin_unlock(&r->lock);
-  th__record_release(r);
-  return gradient;
-}
-
-void th_zero_grad(th_array *a) {
-  th__record *r = th__tape_leaf(a);
-  if (r == NULL) return;
-  th__spin_lock(&r->lock);
-  th_array *gradient = r->leaf->gradient;
-  r->leaf->gradient = NULL;
-  th__spin_unlock(&r->lock);
-  th_release(gradient);
-  th__record_release(r);
-}
-
-th_status th_on_grad(th_array *a, void (*fn)(th_array *gradient, void *user), void *user) {
-  th__record *r = th__tape_leaf(a);
-  if (r == NULL || fn == NULL) {
-    th__record_release(r);
-    return th__fail(TH_EINVAL, fn == NULL
-                                   ? "on_grad: the function is NULL"
-                                   : "on_grad: the array is not a leaf, see th_require_grad()");
-  }
-  th__hook *hook = th__zalloc(sizeof(*hook));
-  if (hook != NULL) {
-    hook->fn = fn;
-    hook->user = user;
-    th__spin_lock(&r->lock);
-    th__hook **end = &r->leaf->hooks;
-    while (*end != NULL) end = &(*end)->next;
-    *end = hook;
-    th__spin_unlock(&r->lock);
-  }
-  th__record_release(r);
-  return hook != NULL ? TH_OK : TH_ENOMEM;
 }
 
 th_array *th_detach(th_array *a) {

@@ -19,6 +19,9 @@ typedef struct th__node {
   int index;
   _Atomic int32_t handles; /* live arrays that point here */
   _Atomic int32_t views;   /* live arrays that are recorded views of those */
+  /* NULL for most, never exchanged. Made under the record's lock by who has an array; relaxed, as the array's last user has
+   * learnt of it with the array. */
+  _Atomic(struct th__kept *) kept;
 } th__node;
 
 /* An array kept for a vjp, with its storage's version when it was recorded. */
@@ -27,24 +30,27 @@ typedef struct th__saved {
   uint64_t version;
 } th__saved;
 
-/* Appended under the leaf's lock, never removed before the leaf dies. */
+/* Appended under the record's lock, never removed before the record ends. */
 typedef struct th__hook {
   void (*fn)(th_array *gradient, void *user);
   void *user;
   struct th__hook *next;
 } th__hook;
 
-/* What only leaves have; guarded by the record's lock. */
-typedef struct th__leaf {
+/* A gradient that stays after the walk, and who is told of it: every leaf has one, other nodes on request (kept.c). Guarded by
+ * the record's lock. */
+typedef struct th__kept {
   th_array *gradient; /* +1 or NULL */
   th__hook *hooks;
-  bool dead; /* no array is left that could show the gradient */
-} th__leaf;
+  bool stored;   /* walks leave the gradient here; false: there are only hooks */
+  bool replaced; /* a walk writes over the gradient instead of adding to it */
+  bool dead;     /* no array is left that could show the gradient */
+} th__kept;
 
 struct th__record {
   const th_op *op; /* NULL: a leaf */
   _Atomic int32_t refs;
-  th__spin lock;    /* guards saved, freed, leaf */
+  th__spin lock;    /* guards saved, freed, what nodes keep */
   bool freed;       /* a backward consumed it: saved and the parents' references are gone */
   int n_in, n_out;  /* n_out counts results: outputs, then written inputs */
   th__record *next; /* in the list of records to free, of one thread */
@@ -53,8 +59,9 @@ struct th__record {
   th__node **parents; /* per input, +1; NULL: no gradient needed */
   th__saved *saved;   /* n_in inputs, then n_out results */
   void *params;
-  th__leaf *leaf;   /* leaves only */
-  th__node nodes[]; /* n_out */
+  void (*drop)(void *params); /* ends params together with saved; or NULL */
+  th__kept *leaf;             /* leaves only: what their node keeps */
+  th__node nodes[];           /* n_out */
 };
 
 /* Switches recording on this thread; returns the old setting. */
@@ -71,5 +78,22 @@ th_array *th__tape_alias(const th_array *a);
 th__record *th__tape_leaf(const th_array *a);
 /* Drops saved arrays and parents of a record marked freed; only by who set the mark. */
 void th__record_strip(th__record *r, th__saved *saved);
+/* Whether calls on these arrays are recorded on this thread. */
+bool th__tape_records(const th_array *const *in, int n_in);
+/* Records a call by hand: the results' tasks are submitted already. saves as op->saves; drop (or NULL) belongs to the record when
+ * this succeeds. */
+th_status th__tape_record(const th_op *op, const void *params, void (*drop)(void *params),
+                          uint32_t saves, const th_array *const *in, int n_in,
+                          const th_array *const *results, int n_results);
+
+/* --- kept.c --- */
+/* What node keeps; made when there is nothing yet. NULL when out of memory. */
+th__kept *th__kept_make(th__node *node);
+void th__kept_free(th__kept *kept); /* NULL is fine */
+/* A walk found the gradient g of node (borrowed): stores it where that is wanted and tells the hooks, with the caller's scope
+ * open meanwhile. create: the walk is recorded. */
+th_status th__kept_deliver(th__node *node, th_array *g, bool create, th_scope *scope);
+/* Nobody else can see a's content: it may be changed in place or be given away as it is. */
+bool th__is_exclusive(const th_array *a);
 
 #endif

@@ -197,7 +197,7 @@ void th__devices_trim(void); /* large empty queues go */
 void th__devices_wake(void); /* so that threads see `stopping` */
 
 /* --- switch.c --- floors above may save and restore what they keep per thread around nested bodies */
-#define TH__SWITCHES 4
+#define TH__SWITCHES 6
 typedef struct th__switch {
   uint32_t n; /* of those that were registered when it was entered */
   void *saved[TH__SWITCHES];

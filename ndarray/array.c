@@ -138,5 +138,6 @@ th_var *th_array_var(th_array *a) {
   if (!a) return (void)th__array_null("th_array_var"), NULL;
   if (!a->storage)
     return th__fail_null(TH_ENODATA, "th_array_var: an array on the meta device has no data");
+  th__storage_written(a->storage, NULL); /* by whom is not known from here on */
   return th__storage_var(a->storage);
 }

@@ -16,6 +16,9 @@ typedef struct th_storage {
   _Atomic bool uncounted;    /* some task is not counted; never cleared */
   bool wrapped;              /* the program's memory */
   th_var var;
+  /* Name of the last operator or call that was submitted to change what others may have seen, for messages; NULL: none, or since
+   * then th_array_var() was given away. Relaxed: submissions are ordered by var, this only tells of them. */
+  _Atomic(const char *) writer;
   const th__device_ops *ops; /* of the device, which took and takes back the block */
   void *state;
   int64_t bytes;
@@ -49,6 +52,10 @@ th_storage *th__storage_new(th_device d, int64_t bytes);
 /* The same on an open device. */
 th_storage *th__storage_on(th_device d, const th__device_ops *ops, void *state, int64_t bytes);
 void th__storage_release(th_storage *s);
+/* Notes who changes s. */
+static inline void th__storage_written(th_storage *s, const char *who) {
+  th__store(&s->writer, who, TH__RELAXED);
+}
 /* The variable, for a task that is not counted. */
 th_var *th__storage_var(th_storage *s);
 /* Counts a task that was submitted on s, by a caller who holds a handle; the task says when it is through, in its drop.

@@ -240,6 +240,7 @@ static th_status writing_push(th_array *a, const void *in, size_t bytes, const c
     th__storage_count(s);
   else
     th__free(w);
+  th__storage_written(s, name);
   return status;
 }
 

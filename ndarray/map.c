@@ -54,6 +54,7 @@ static th_status mapping_take(mapping *m, const char *where) {
                   .device = m->storage->device,
                   .flags = TH_TASK_INLINE | TH_TASK_INTERNAL};
   TH_TRY(th_push_async(&task));
+  if (m->write) th__storage_written(m->storage, task.name);
   th_status status = th__wait_flag_at(held, &m->taken, where);
   if (th__load(&m->taken, TH__ACQUIRE)) return TH_OK;
   if (status == TH_OK) status = th__var_error(held); /* the task is done without its body */

@@ -41,6 +41,7 @@ th_storage *th__storage_on(th_device d, const th__device_ops *ops, void *state, 
   th__store(&s->uncounted, false, TH__RELAXED);
   s->wrapped = false;
   th__var_init(&s->var);
+  th__storage_written(s, NULL);
   s->ops = ops;
   s->state = state;
   s->bytes = bytes;

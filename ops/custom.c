@@ -74,24 +74,25 @@ static th_status check_result(const th_vjp *v, int i) {
                   th_dtype_name(want->dtype), th__shape_text(want->shape, want->ndim, b, sizeof b));
 }
 
-static th_device device_of(const th_vjp *v) {
-  for (int j = 0; j < v->n_out; j++)
+static th_device device_of(const th_vjp *v, int j) {
+  if (v->outputs[j] != NULL) return v->outputs[j]->device;
+  for (j = 0; j < v->n_out; j++)
     if (v->gradients[j] != NULL) return v->gradients[j]->device;
   return th_cpu(0);
 }
 
-/* Users see zeros where no gradient came, and may compute gradients that nobody needs. */
-static th_status vjp_custom(const th_vjp *v) {
-  th_array *gradients[MAX_OPERANDS] = {NULL}, *results[MAX_OPERANDS] = {NULL};
+th_status th__vjp_by_user(const th_vjp *v, th__user_vjp call) {
+  th_array **gradients = th__zalloc((size_t)(v->n_out + v->n_in) * sizeof(th_array *));
+  th_array **results = gradients + v->n_out;
+  if (gradients == NULL) return TH_ENOMEM;
   th_status status = TH_OK;
   for (int j = 0; j < v->n_out && status == TH_OK; j++) {
-    gradients[j] = v->gradients[j] != NULL
-                       ? th_retain(v->gradients[j])
-                       : th_zeros(v->out[j].shape, v->out[j].ndim, v->out[j].dtype, device_of(v));
+    const th_layout *l = &v->out[j];
+    gradients[j] = v->gradients[j] != NULL ? th_retain(v->gradients[j])
+                                           : th_zeros(l->shape, l->ndim, l->dtype, device_of(v, j));
     if (gradients[j] == NULL) status = th_last_status();
   }
-  if (status == TH_OK)
-    status = definition_of(v->op)->vjp(v->inputs, v->outputs, gradients, v->params, results);
+  if (status == TH_OK) status = call(v, gradients, results);
   for (int j = 0; j < v->n_out; j++) th_release(gradients[j]);
   for (int i = 0; i < v->n_in; i++) {
     if (status >= 0 && v->needed[i])
@@ -100,10 +101,17 @@ static th_status vjp_custom(const th_vjp *v) {
       th_release(results[i]);
     if (v->result[i] != NULL && status >= 0) status = check_result(v, i);
   }
+  th__free(gradients);
   if (status >= 0) return TH_OK;
   if (th_last_status() != status) th__fail(status, "%s: its vjp failed", v->op->name);
   return status;
 }
+
+static th_status call_vjp(const th_vjp *v, th_array **gradients, th_array **results) {
+  return definition_of(v->op)->vjp(v->inputs, v->outputs, gradients, v->params, results);
+}
+
+static th_status vjp_custom(const th_vjp *v) { return th__vjp_by_user(v, call_vjp); }
 
 /* --- public functions --- */
 

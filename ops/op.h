@@ -63,6 +63,11 @@ typedef struct th_vjp {
   th_array **result;  /* per input: +1 or NULL; same shape and dtype as the input */
 } th_vjp;
 
+/* For vjps that users write: they see zeros where no gradient came, and may compute gradients that nobody needs. call fills
+ * results (+1 or NULL). */
+typedef th_status (*th__user_vjp)(const th_vjp *v, th_array **gradients, th_array **results);
+th_status th__vjp_by_user(const th_vjp *v, th__user_vjp call);
+
 enum {                        /* th_op.flags */
        TH_OP_ELEMENTWISE = 1, /* inputs broadcast to the output's shape; kernels see equal shapes */
        TH_OP_VIEW = 2,        /* output 0 shares input 0's storage; no kernel, no task */
@@ -80,7 +85,7 @@ typedef struct th_operands {
   int16_t min, max; /* how many; max 0 = exactly min */
 } th_operands;
 
-/* Saved for vjp: bit i = input i, bit 16 + j = output j. */
+/* Saved for vjp: bit i = input i, bit 16 + j = output j; bit 15 of either half stands for all from there on. */
 #define TH_SAVE_IN(i)  (1u << (i))
 #define TH_SAVE_OUT(j) (1u << (16 + (j)))
 

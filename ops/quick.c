@@ -156,6 +156,7 @@ static th_status submit(const th_op *op, quick *q, th_device d) {
                   .device = d,
                   .flags = TH_TASK_ADOPT | TH_TASK_INLINE,
                   .bytes = fresh ? storage[0]->bytes : 0};
+  if (!fresh) th__storage_written(storage[0], op->name);
   bool ended;
   th_status status = th__ticket_push(&task, &q->ticket, &ended);
   if (status != TH_OK) th__block_give(q, sizeof *q);

@@ -140,6 +140,7 @@ static int64_t list_access(th__op_call *c, const th_array *const *in, th_array *
       replaced = (c->op->flags & TH_OP_OVERWRITES) && covers(&c->in[i], s);
       elements += th__layout_size(&c->in[i]);
       writes[task->n_writes++] = &s->var;
+      th__storage_written(s, c->op->name);
     }
     if (!replaced) reads[task->n_reads++] = &s->var;
   }

@@ -55,13 +55,61 @@ void th_generator_set_state(th_generator *g, uint64_t seed, uint64_t counter) {
 
 void th_seed(uint64_t seed) { th_generator_set_state(NULL, seed, 0); }
 
-void th__generator_take(th_generator *g, uint64_t blocks, uint64_t *seed, uint64_t *counter) {
-  if (g == NULL) g = &default_generator;
+static _Thread_local th__draws *draws; /* innermost, NULL for most */
+
+static void *put_aside(void) {
+  th__draws *d = draws;
+  draws = NULL;
+  return d;
+}
+static void put_back(void *saved) { draws = saved; }
+
+th_status th__draws_begin(th__draws *d) {
+  TH_TRY(th__engine_on_switch(put_aside, put_back));
+  d->outer = draws;
+  d->next = 0;
+  draws = d;
+  return TH_OK;
+}
+
+th_status th__draws_end(th__draws *d) {
+  draws = d->outer;
+  return d->failed ? TH_ENOMEM : TH_OK;
+}
+
+static void note(th__draws *d, th__draw taken) {
+  if (d->n == d->capacity) {
+    int64_t more = d->capacity * 2 + 4;
+    th__draw *grown = th__resize(d->taken, (size_t)more * sizeof *grown);
+    if (grown == NULL) {
+      d->failed = true;
+      return;
+    }
+    d->taken = grown;
+    d->capacity = more;
+  }
+  d->taken[d->n++] = taken;
+}
+
+static th__draw take(th__draws *d, th_generator *g, uint64_t blocks) {
+  th__draw taken;
+  if (d != NULL && d->again && d->next < d->n) return d->taken[d->next++];
+  if (d != NULL) {
+    taken = take(d->outer, g, blocks);
+    if (!d->again) note(d, taken);
+    return taken;
+  }
   th__spin_lock(&g->lock);
-  *seed = g->seed;
-  *counter = g->counter;
+  taken = (th__draw){g->seed, g->counter};
   g->counter += blocks;
   th__spin_unlock(&g->lock);
+  return taken;
+}
+
+void th__generator_take(th_generator *g, uint64_t blocks, uint64_t *seed, uint64_t *counter) {
+  th__draw taken = take(draws, g != NULL ? g : &default_generator, blocks);
+  *seed = taken.seed;
+  *counter = taken.counter;
 }
 
 /* --- operators --- */

@@ -200,6 +200,42 @@ Test(backward, walked_graphs_give_their_memory_back) {
   th_release(x);
 }
 
+static void note_live(th_array *gradient, void *user) {
+  th_memory_info info;
+  if (th_memory_get(th_array_device(gradient), &info) == TH_OK) *(int64_t *)user = info.live;
+}
+
+/* What a vjp needed goes right behind it: halfway through a chain half of what it kept is gone, and at no time is there more than
+ * the forward left and a few gradients. Serially, so that memory comes and goes in the order of the program. */
+Test(backward, saved_arrays_go_as_the_walk_passes) {
+  enum { DEPTH = 64, FEW = 6 };
+  const int64_t n = 1 << 13, bytes = 8 * n;
+  th_config config = {.size = sizeof(config), .engine = "serial"};
+  cr_assert(eq(int, th_init(&config), TH_OK), "%s", th_last_error());
+  th_array *x = th_ones(TH_SHAPE(n), TH_F64, th_cpu(0)), *y = th_retain(x);
+  th_require_grad(x);
+  int64_t halfway = 0;
+  for (int i = 0; i < DEPTH; i++) {
+    th_array *next = th_tanh(y);
+    th_release(y);
+    y = next;
+    if (i == DEPTH / 2) cr_assert(eq(int, th_on_grad(y, note_live, &halfway), TH_OK));
+  }
+  th_array *sum = th_sum(y, NULL, 0, false);
+  th_release(y);
+  cr_assert(eq(int, th_backward(sum, 0), TH_OK), "%s", th_last_error());
+  th_memory_info info;
+  cr_assert(eq(int, th_memory_get(th_cpu(0), &info), TH_OK));
+  cr_assert(ge(i64, info.peak, DEPTH * bytes), "tanh keeps its result");
+  cr_assert(le(i64, info.peak, (DEPTH + FEW) * bytes), "%lld arrays",
+            (long long)(info.peak / bytes));
+  cr_assert(le(i64, halfway, (DEPTH / 2 + FEW) * bytes), "%lld arrays",
+            (long long)(halfway / bytes));
+  cr_assert(ge(i64, halfway, DEPTH / 2 * bytes), "%lld arrays", (long long)(halfway / bytes));
+  th_release(sum);
+  th_release(x);
+}
+
 enum { THREADS = 4, ROUNDS = 200 };
 
 static void walk_shared(void *arg) {
