@@ -85,15 +85,15 @@ VECTOR(f32, float, int32_t, 32)
 VECTOR(f64, double, int64_t, 32)
 KERNELS(f32_32, float, vec_f32_32, mask_f32_32, 8, AVX2)
 KERNELS(f64_32, double, vec_f64_32, mask_f64_32, 4, AVX2)
-#define IF_AVX2(...)                                                                               \
-  if (__builtin_cpu_supports("avx2")) __VA_ARGS__
+#define IF_AVX2(T, ...)                                                                            \
+  if (columns * (int64_t)sizeof(T) >= 32 && __builtin_cpu_supports("avx2")) __VA_ARGS__
 #else
-#define IF_AVX2(...)
+#define IF_AVX2(T, ...)
 #endif
 
 #define PUBLIC(id, T)                                                                              \
   void th__pool_max_##id(const T *x, int64_t row, int64_t rows, int64_t columns, T *out) {         \
-    IF_AVX2({                                                                                      \
+    IF_AVX2(T, {                                                                                   \
       max_##id##_32(x, row, rows, columns, out);                                                   \
       return;                                                                                      \
     })                                                                                             \
@@ -101,7 +101,7 @@ KERNELS(f64_32, double, vec_f64_32, mask_f64_32, 4, AVX2)
   }                                                                                                \
   void th__pool_slope_##id(const T *x, int64_t row, const T *g, int64_t g_row, int64_t rows,       \
                            int64_t columns, T *out, int64_t out_row) {                             \
-    IF_AVX2({                                                                                      \
+    IF_AVX2(T, {                                                                                   \
       slope_##id##_32(x, row, g, g_row, rows, columns, out, out_row);                              \
       return;                                                                                      \
     })                                                                                             \

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define TH__POOL_PAIRS 8 /* fewest windows of a row */
+#define TH__POOL_PAIRS 4 /* fewest windows of a row */
 
 #define TH__POOL_KERNELS(id, T)                                                                      \
   /* The largest of each window of a plane; rows of x are `row` apart. */                            \

@@ -183,8 +183,9 @@ Test(nn, convolutions_refuse) {
 
 /* 2x2 windows, also in rows that are no multiple of a vector. */
 static void pool_many_planes(th_dtype t) {
-  static const int64_t sizes[][2] = {{28, 28}, {5, 7}, {2, 70}, {3, 33}, {16, 16}, {7, 21}};
-  for (int i = 0; i < 6; i++) {
+  static const int64_t sizes[][2] = {{28, 28}, {5, 7},   {2, 70}, {3, 33}, {16, 16},
+                                     {7, 21},  {14, 14}, {4, 8},  {3, 9},  {6, 11}};
+  for (int i = 0; i < 10; i++) {
     int64_t h = sizes[i][0], w = sizes[i][1], oh = h / 2, ow = w / 2;
     th_array *x = random_array(TH_SHAPE(3, 5, h, w), t);
     double *xs = read_all(x), *wanted = calloc((size_t)(15 * oh * ow), sizeof *wanted);
