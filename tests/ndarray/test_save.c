@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/base/mem.h"
@@ -265,6 +266,30 @@ Test(save, keeps_versions) {
     cr_assert(eq(int, rename(name, path), 0));
     cr_assert(element("x", 0) == 5 - i);
   }
+}
+
+Test(save, after_a_fork) {
+  th_array *a = th_full(TH_SHAPE(10), 3, TH_F32, th_cpu(0));
+  const char *names[] = {"a"};
+  cr_assert(eq(int, th_save(&a, names, 1, NULL, path), TH_OK)); /* the thread for files runs */
+  pid_t child = fork();
+  if (child == 0) {
+    th_array *b = NULL;
+    bool good = th_save(&a, names, 1, NULL, path) == TH_EFORK;
+    if (ENGINE_THREADS_AFTER_FORK) {
+      good = good && th_reset_after_fork() == TH_OK;
+      b = th_full(TH_SHAPE(10), 5, TH_F32, th_cpu(0));
+      good = good && th_save(&b, names, 1, NULL, path) == TH_OK && th_shutdown() == TH_OK;
+    }
+    _exit(good ? 0 : 1);
+  }
+  int code = -1;
+  cr_assert(eq(int, waitpid(child, &code, 0), child));
+  cr_assert(zero(int, code));
+  cr_assert(element("a", 9) == (ENGINE_THREADS_AFTER_FORK ? 5 : 3));
+  cr_assert(eq(int, th_save(&a, names, 1, NULL, path), TH_OK));
+  cr_assert(element("a", 9) == 3);
+  th_release(a);
 }
 
 Test(save, need_not_be_waited_for) {
