@@ -127,10 +127,11 @@ static settings read_settings(int argc, char **argv) {
   return s;
 }
 
+static const char *const names[2 * MAX_LAYERS] = {"0.weight", "0.bias",   "1.weight",
+                                                  "1.bias",   "2.weight", "2.bias"};
+
 /* Trains for all epochs, telling about each; returns the test accuracy after the last. */
 static double train(settings *s, network *net, const data_set *set) {
-  static const char *const names[] = {"0.weight", "0.bias",   "1.weight",
-                                      "1.bias",   "2.weight", "2.bias"};
   th_optimizer *optimizer = th_sgd(net->params, 2 * net->layers, s->lr, s->momentum, 0, false);
   th_loader *loader = th_loader_new(
       TH_ARRAYS(set->train_images, set->train_labels),
@@ -156,8 +157,8 @@ static double train(settings *s, network *net, const data_set *set) {
     int64_t before = images;
     double loss = train_epoch(net, loader, optimizer, &checkpoint, label, &images);
     double took = demo_seconds() - start;
-    seconds += took;
     if (traced) DEMO_TRY(th_profile_stop(*s->trace ? s->trace : NULL));
+    seconds += took;
     if (s->quiet) continue;
     printf("%s  loss %.4f  test accuracy %.4f  %8.0f images/s\n", label, loss,
            accuracy(net, set->test_images, set->test_labels), (double)(images - before) / took);
