@@ -51,13 +51,14 @@ static double accuracy(const network *net, th_array *images, th_array *labels) {
   return value;
 }
 
-/* One pass over the training set, or what a resumed one left of it; returns the mean loss. Nothing in the loop waits: even the
- * sum of the losses is an array, read once at the end. */
+/* One pass over the training set, or what a resumed one has left of it; returns the mean loss and adds to *images. Nothing in the
+ * loop waits: even the sum of the losses is an array, read once at the end. */
 static double train_epoch(const network *net, th_loader *loader, th_optimizer *optimizer,
-                          th_array *sum, resume *checkpoint, const char *label) {
-  int64_t rows, done;
+                          resume *checkpoint, const char *label, int64_t *images) {
+  th_device device = th_array_device(net->params[0]);
+  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, device));
+  int64_t rows, done, before = *images;
   DEMO_TRY(th_loader_state(loader, NULL, &done));
-  if (done == 0) DEMO_TRY(th_fill(sum, 0));
   do {
     th_scope scope = th_scope_begin();
     th_array *batch[2];
@@ -72,11 +73,14 @@ static double train_epoch(const network *net, th_loader *loader, th_optimizer *o
       DEMO_TRY(th_add_inplace(sum, DEMO_MAKE(weighted)));
       demo_progress(label, (long)++done, (long)th_loader_batches(loader));
       resume_step(checkpoint);
+      *images += rows;
     }
     th_scope_end(scope);
   } while (rows > 0);
   demo_progress_clear();
-  return demo_item(sum);
+  double total = demo_item(sum);
+  th_release(sum);
+  return total / (double)(*images - before);
 }
 
 typedef struct settings {
@@ -126,60 +130,51 @@ static settings read_settings(int argc, char **argv) {
   return s;
 }
 
-/* What has to be kept for a training to go on later with the same bits. */
-static resume make_resume(const settings *s, network *net, th_array *sum, th_optimizer *optimizer,
-                          th_loader *loader) {
-  static const char *const names[] = {"loss_sum", "0.weight", "0.bias", "1.weight",
-                                      "1.bias",   "2.weight", "2.bias"};
-  static th_array *arrays[1 + 2 * MAX_LAYERS];
-  arrays[0] = sum;
-  memcpy(arrays + 1, net->params, sizeof net->params);
-  return (resume){.path = s->checkpoint,
-                  .every = s->every,
-                  .parts = {.arrays = arrays,
-                            .names = names,
-                            .n_arrays = 1 + 2 * net->layers,
-                            .optimizer = optimizer,
-                            .loader = loader}};
-}
+static const char *const names[2 * MAX_LAYERS] = {"0.weight", "0.bias",   "1.weight",
+                                                  "1.bias",   "2.weight", "2.bias"};
 
 /* Trains for all epochs, telling about each; returns the test accuracy after the last. */
-static double train(const settings *s, network *net, const data_set *set) {
-  int64_t count = th_array_shape(set->train_images)[0], epoch;
+static double train(settings *s, network *net, const data_set *set) {
   th_optimizer *optimizer = th_sgd(net->params, 2 * net->layers, s->lr, s->momentum, 0, false);
   th_loader *loader = th_loader_new(
       TH_ARRAYS(set->train_images, set->train_labels),
       &(th_loader_options){
           .batch = s->batch, .shuffle = true, .prefetch = 4, .seed = (uint64_t)s->seed});
   if (!optimizer || !loader) demo_die("%s", th_last_error());
-  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, th_array_device(net->params[0])));
-  resume checkpoint = make_resume(s, net, sum, optimizer, loader);
+  resume checkpoint = {.path = s->checkpoint,
+                       .every = s->every,
+                       .parts = {.arrays = net->params,
+                                 .names = names,
+                                 .n_arrays = 2 * net->layers,
+                                 .optimizer = optimizer,
+                                 .loader = loader}};
   resume_begin(&checkpoint);
-  double training = 0;
-  long trained = 0;
+  double seconds = 0;
+  int64_t epoch, first, images = 0;
   plot curve = {.title = "loss", .x_name = "epoch", .y_name = "nats"};
-  while (DEMO_TRY(th_loader_state(loader, &epoch, NULL)), epoch < s->epochs) {
+  DEMO_TRY(th_loader_state(loader, &first, NULL));
+  for (epoch = first; epoch < s->epochs; epoch++) {
     char label[32];
     snprintf(label, sizeof label, "epoch %2ld", (long)epoch + 1);
     bool traced = epoch + 1 == s->epochs && (*s->trace || s->table);
     if (traced) DEMO_TRY(th_profile_start(TH_PROFILE_ALL | TH_PROFILE_SHAPES));
     double start = demo_seconds();
-    double loss = train_epoch(net, loader, optimizer, sum, &checkpoint, label) / (double)count;
-    double seconds = demo_seconds() - start;
-    training += seconds;
-    trained++;
+    int64_t before = images;
+    double loss = train_epoch(net, loader, optimizer, &checkpoint, label, &images);
+    double took = demo_seconds() - start;
     plot_add(&curve, (double)epoch + 1, loss);
     if (traced) DEMO_TRY(th_profile_stop(*s->trace ? s->trace : NULL));
+    seconds += took;
     if (s->quiet) continue;
     printf("%s  loss %.4f  test accuracy %.4f  %8.0f images/s\n", label, loss,
-           accuracy(net, set->test_images, set->test_labels), (double)count / seconds);
+           accuracy(net, set->test_images, set->test_labels), (double)(images - before) / took);
     fflush(stdout);
   }
   resume_end(&checkpoint);
-  printf("trained %ld epochs in %.2f s, %.0f images/s\n", trained, training,
-         trained ? (double)(count * trained) / training : 0);
+  if (images == 0) s->trace = "", s->table = false; /* it was trained before */
+  printf("trained %ld epochs in %.2f s, %.0f images/s\n", (long)(epoch - first), seconds,
+         images ? (double)images / seconds : 0);
   plot_end(&curve, s->plot);
-  th_release(sum);
   th_loader_release(loader);
   th_optimizer_release(optimizer);
   return accuracy(net, set->test_images, set->test_labels);

@@ -101,11 +101,11 @@ static const char *version_name(const th__target *t, int i, char *buffer, size_t
 /* path.1 becomes path.2 and so on; the file at path gets path.1 as a second name, so that path is never without one. */
 static void keep_versions(const th__target *t, int keep) {
   char from[4096], to[4096];
+  if (keep < 2 || faccessat(t->folder, t->name, F_OK, 0) != 0) return;
   if (strlen(t->name) + 16 > sizeof from) return; /* no file system has such names */
   for (int i = keep - 1; i > 1; i--)
     (void)renameat(t->folder, version_name(t, i - 1, from, sizeof from), t->folder,
                    version_name(t, i, to, sizeof to));
-  if (keep < 2) return;
   (void)unlinkat(t->folder, version_name(t, 1, to, sizeof to), 0);
   (void)linkat(t->folder, t->name, t->folder, to, 0);
 }

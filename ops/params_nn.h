@@ -42,7 +42,7 @@ typedef struct th__adam_params {
   double step;       /* t, from 1 */
   double rate, root; /* lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
   int n;
-  int controls;   /* 2: a factor and the skipped steps come behind the groups, see ops/nn/update.h */
+  int controls; /* 2: a factor and the skipped steps come behind the groups, see ops/nn/update.h */
   bool decoupled; /* AdamW */
 } th__adam_params;
 

@@ -39,10 +39,11 @@ void th_generator_release(th_generator *g) {
 }
 
 void th_generator_state(th_generator *g, uint64_t *seed, uint64_t *counter) {
-  uint64_t at[2];
-  th__generator_take(g, 0, &at[0], &at[1]);
-  if (seed != NULL) *seed = at[0];
-  if (counter != NULL) *counter = at[1];
+  if (g == NULL) g = &default_generator;
+  th__spin_lock(&g->lock);
+  if (seed != NULL) *seed = g->seed;
+  if (counter != NULL) *counter = g->counter;
+  th__spin_unlock(&g->lock);
 }
 
 void th_generator_set_state(th_generator *g, uint64_t seed, uint64_t counter) {
@@ -53,7 +54,12 @@ void th_generator_set_state(th_generator *g, uint64_t seed, uint64_t counter) {
   th__spin_unlock(&g->lock);
 }
 
-void th_seed(uint64_t seed) { th_generator_set_state(NULL, seed, 0); }
+void th_seed(uint64_t seed) {
+  th__spin_lock(&default_generator.lock);
+  default_generator.seed = seed;
+  default_generator.counter = 0;
+  th__spin_unlock(&default_generator.lock);
+}
 
 static _Thread_local th__draws *draws; /* innermost, NULL for most */
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/base/mem.h"
@@ -68,17 +69,33 @@ static double element(const char *name, int64_t i) {
   return value;
 }
 
+/* Whether the file has this array, to the last bit. */
+static void expect_array(th_file *f, const char *name, const th_array *wanted) {
+  char in[24 * 8], out[24 * 8];
+  th_array *got = th_file_array(f, name, th_cpu(0));
+  cr_assert(got != NULL, "%s", th_last_error());
+  cr_assert(eq(int, th_array_dtype(got), th_array_dtype(wanted)));
+  cr_assert(eq(int, th_array_ndim(got), th_array_ndim(wanted)));
+  cr_assert(memcmp(th_array_shape(got), th_array_shape(wanted),
+                   (size_t)th_array_ndim(got) * sizeof(int64_t)) == 0);
+  size_t bytes = (size_t)th_array_size(got) * th_dtype_size(th_array_dtype(got));
+  cr_assert(eq(int, th_read(wanted, in, bytes), TH_OK));
+  cr_assert(eq(int, th_read(got, out, bytes), TH_OK));
+  cr_assert(memcmp(in, out, bytes) == 0, "%s", name);
+  th_release(got);
+}
+
 Test(save, what_is_saved_comes_back) {
   int64_t before = th__mem_live();
   th_array *arrays[TH_DTYPE_COUNT + 3];
   const char *list[TH_DTYPE_COUNT + 3];
-  char in[24 * 8], out[24 * 8];
   int n = 0;
   for (; n < TH_DTYPE_COUNT; n++) {
+    char data[24 * 8];
     list[n] = th_dtype_name((th_dtype)n);
     for (int i = 0; i < 24; i++)
-      th__dtype_set((th_dtype)n, in + (size_t)i * th_dtype_size((th_dtype)n), i % 2 + n);
-    arrays[n] = th_from_host(in, TH_SHAPE(2, 3, 4), (th_dtype)n, th_cpu(0));
+      th__dtype_set((th_dtype)n, data + (size_t)i * th_dtype_size((th_dtype)n), i % 2 + n);
+    arrays[n] = th_from_host(data, TH_SHAPE(2, 3, 4), (th_dtype)n, th_cpu(0));
   }
   static const int64_t ones[8] = {1, 1, 1, 1, 1, 1, 1, 2};
   list[n] = "a scalar";
@@ -87,9 +104,8 @@ Test(save, what_is_saved_comes_back) {
   arrays[n++] = th_zeros(TH_SHAPE(0, 3), TH_F32, th_cpu(0));
   list[n] = "\"\\\n\x01 \xc3\xa4\xf0\x9f\x98\x80";
   arrays[n++] = th_full(ones, 8, 7, TH_I16, th_cpu(0));
-  cr_assert(th_save(arrays, list, n, (const char *[]){"format", "pt", "note", "a \"b\"", NULL},
-                    path) == TH_OK,
-            "%s", th_last_error());
+  const char *metadata[] = {"format", "pt", "note", "a \"b\"", NULL};
+  cr_assert(th_save(arrays, list, n, metadata, path) == TH_OK, "%s", th_last_error());
   th_file *f = th_file_open(path);
   cr_assert(f != NULL, "%s", th_last_error());
   cr_assert(eq(int, th_file_count(f), n));
@@ -99,17 +115,7 @@ Test(save, what_is_saved_comes_back) {
   cr_assert(eq(str, (char *)th_file_metadata(f, "note"), "a \"b\""));
   cr_assert(zero(ptr, (void *)th_file_metadata(f, "nothing")));
   for (int i = 0; i < n; i++) {
-    th_array *b = th_file_array(f, list[i], th_cpu(0));
-    cr_assert(b != NULL, "%s", th_last_error());
-    cr_assert(eq(int, th_array_dtype(b), th_array_dtype(arrays[i])));
-    cr_assert(eq(int, th_array_ndim(b), th_array_ndim(arrays[i])));
-    cr_assert(memcmp(th_array_shape(b), th_array_shape(arrays[i]),
-                     (size_t)th_array_ndim(b) * sizeof(int64_t)) == 0);
-    size_t bytes = (size_t)th_array_size(b) * th_dtype_size(th_array_dtype(b));
-    cr_assert(eq(int, th_read(arrays[i], in, bytes), TH_OK));
-    cr_assert(eq(int, th_read(b, out, bytes), TH_OK));
-    cr_assert(memcmp(in, out, bytes) == 0, "%s", list[i]);
-    th_release(b);
+    expect_array(f, list[i], arrays[i]);
     th_release(arrays[i]);
   }
   th_file_release(f);
@@ -265,6 +271,30 @@ Test(save, keeps_versions) {
     cr_assert(eq(int, rename(name, path), 0));
     cr_assert(element("x", 0) == 5 - i);
   }
+}
+
+Test(save, after_a_fork) {
+  th_array *a = th_full(TH_SHAPE(10), 3, TH_F32, th_cpu(0));
+  const char *names[] = {"a"};
+  cr_assert(eq(int, th_save(&a, names, 1, NULL, path), TH_OK)); /* the thread for files runs */
+  pid_t child = fork();
+  if (child == 0) {
+    th_array *b = NULL;
+    bool good = th_save(&a, names, 1, NULL, path) == TH_EFORK;
+    if (ENGINE_THREADS_AFTER_FORK) {
+      good = good && th_reset_after_fork() == TH_OK;
+      b = th_full(TH_SHAPE(10), 5, TH_F32, th_cpu(0));
+      good = good && th_save(&b, names, 1, NULL, path) == TH_OK && th_shutdown() == TH_OK;
+    }
+    _exit(good ? 0 : 1);
+  }
+  int code = -1;
+  cr_assert(eq(int, waitpid(child, &code, 0), child));
+  cr_assert(zero(int, code));
+  cr_assert(element("a", 9) == (ENGINE_THREADS_AFTER_FORK ? 5 : 3));
+  cr_assert(eq(int, th_save(&a, names, 1, NULL, path), TH_OK));
+  cr_assert(element("a", 9) == 3);
+  th_release(a);
 }
 
 Test(save, need_not_be_waited_for) {
