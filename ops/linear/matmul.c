@@ -87,7 +87,7 @@ static bool must_pack(const th_layout *l, bool vector_is_row) {
 
 /* As few tiles as keep all processors of the machine busy, because each tile packs its operands anew: 16 tiles of a product of
  * 2048 take a tenth longer than 2. Twice as many when halving does not come out even. The machine's processors, not the
- * workers: settings do not change the bits. */
+ * workers: settings do not change the bits. Parts of less than 16 MFLOP are not made. */
 static int64_t tiles_wanted(double flops) {
   int64_t processors = th__thread_processors(), wanted = 2;
   if ((processors & (processors - 1)) != 0) processors *= 2;

@@ -5,8 +5,8 @@
 #include <uv.h>
 
 #include "autograd/tape.h"
-#include "engine/base/mem.h"
 #include "support/arrays.h"
+#include "support/gradients.h"
 
 TestSuite(backward, .timeout = 60, .fini = stop_engine);
 
@@ -360,23 +360,4 @@ static th_status small_program(void) {
   return status;
 }
 
-/* Serially: with threads, submission waits for memory that somebody frees, and here nobody ever does. */
-Test(backward, every_allocation_may_fail) {
-  th_config config = {.size = sizeof(config), .engine = "serial"};
-  cr_assert(eq(int, th_init(&config), TH_OK), "%s", th_last_error());
-  cr_assert(eq(int, small_program(), TH_OK), "%s", th_last_error());
-  cr_assert(eq(int, th_wait_all(), TH_OK));
-  bool finished = false;
-  int failures = 0;
-  for (int n = 0; n < 2000 && !finished; n++) {
-    th__mem_fail_after(n);
-    th_status status = small_program();
-    th__mem_fail_after(-1);
-    cr_assert(status == TH_OK || status == TH_ENOMEM, "allocation %d: %s", n, th_last_error());
-    finished = status == TH_OK && th_wait_all() == TH_OK;
-    failures += !finished;
-  }
-  cr_assert(finished);
-  cr_assert(gt(int, failures, 50), "only %d allocations were tried", failures);
-  cr_assert(eq(int, small_program(), TH_OK), "%s", th_last_error());
-}
+Test(backward, every_allocation_may_fail) { gradients_without_memory(small_program, 2000); }

@@ -6,8 +6,8 @@
 
 #include "autograd/tape.h"
 #include "engine/base/error.h"
-#include "engine/base/mem.h"
 #include "support/arrays.h"
+#include "support/gradients.h"
 
 TestSuite(custom, .timeout = 60, .fini = stop_engine);
 
@@ -417,26 +417,7 @@ static th_status small_program(void) {
   return status;
 }
 
-/* Serially: with threads, submission waits for memory that somebody frees, and here nobody ever does. */
-Test(custom, every_allocation_may_fail) {
-  th_config config = {.size = sizeof(config), .engine = "serial"};
-  cr_assert(eq(int, th_init(&config), TH_OK), "%s", th_last_error());
-  cr_assert(eq(int, small_program(), TH_OK), "%s", th_last_error());
-  cr_assert(eq(int, th_wait_all(), TH_OK));
-  bool finished = false;
-  int failures = 0;
-  for (int n = 0; n < 3000 && !finished; n++) {
-    th__mem_fail_after(n);
-    th_status status = small_program();
-    th__mem_fail_after(-1);
-    cr_assert(status == TH_OK || status == TH_ENOMEM, "allocation %d: %d %s", n, (int)status,
-              th_last_error());
-    finished = status == TH_OK && th_wait_all() == TH_OK;
-    failures += !finished;
-  }
-  cr_assert(finished);
-  cr_assert(gt(int, failures, 50), "only %d allocations were tried", failures);
-}
+Test(custom, every_allocation_may_fail) { gradients_without_memory(small_program, 3000); }
 
 enum { DEPTH = 16, BLOCK = 8, SIDE = 128 };
 

@@ -6,6 +6,7 @@
 #include "autograd/tape.h"
 #include "engine/base/mem.h"
 #include "support/arrays.h"
+#include "support/gradients.h"
 
 TestSuite(grads, .timeout = 60, .fini = stop_engine);
 
@@ -68,17 +69,6 @@ Test(grads, inputs_that_nothing_depends_on) {
 }
 
 /* An operator without a gradient, and what was freed, matter only on the way to an input. */
-static th_status run_opaque(const th_kernel_args *k) {
-  th__copy_elements(&k->in[0], k->in_data[0], &k->out[0], k->out_data[0]);
-  return TH_OK;
-}
-static const th_op opaque = {.name = "opaque",
-                             .in = {1},
-                             .out = {1},
-                             .dtypes = TH_SINGLES,
-                             .infer = th__infer_same,
-                             .cpu = run_opaque};
-
 Test(grads, what_leads_to_no_input_is_not_walked) {
   th_array *x = leaf(3), *w = leaf(2), *o = TH_CALL(&opaque, NULL, x), *y = th_multiply(o, w), *g;
   cr_assert(eq(int, th_grads(&y, 1, NULL, &x, 1, 0, &g), TH_ENOSYS));

@@ -6,6 +6,7 @@
 #include "autograd/tape.h"
 #include "engine/base/mem.h"
 #include "support/arrays.h"
+#include "support/gradients.h"
 
 TestSuite(tape, .timeout = 60, .fini = stop_engine);
 
@@ -252,18 +253,6 @@ Test(tape, flat_operators_stop_recording) {
   th_release(y);
   th_release(b);
 }
-
-/* An operator without a gradient: its result is its input. */
-static th_status run_opaque(const th_kernel_args *k) {
-  th__copy_elements(&k->in[0], k->in_data[0], &k->out[0], k->out_data[0]);
-  return TH_OK;
-}
-static const th_op opaque = {.name = "opaque",
-                             .in = {1},
-                             .out = {1},
-                             .dtypes = TH_SINGLES,
-                             .infer = th__infer_same,
-                             .cpu = run_opaque};
 
 Test(tape, operator_without_gradient_is_named_at_backward) {
   th_array *x = leaf(2), *y = TH_CALL(&opaque, NULL, x), *z = th_square(y);
