@@ -379,10 +379,6 @@ th_status th__lanes_open(th__pool_device *device) {
     return th__fail(TH_ENOMEM, "engine: no mutex for a lane device");
   }
   device->lanes = l;
-  if (!th__queue_reserve(&l->inbox)) {
-    th__lanes_close(device);
-    return TH_ENOMEM;
-  }
   if (th__the.mode == TH__MODE_SERIAL || th__the.mode == TH__MODE_SHUFFLE) return TH_OK;
   char name[40];
   snprintf(name, sizeof name, "th-issue-%d", device->index);

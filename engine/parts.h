@@ -36,7 +36,6 @@ static inline void th__count(_Atomic uint64_t *counter, uint64_t n) { /* single 
 }
 
 /* --- queue.c --- */
-bool th__queue_reserve(th__queue *q);           /* before others know it; false: out of memory */
 bool th__queue_push(th__queue *q, th__ref ref); /* false: out of memory */
 th__ref th__queue_pop_front(th__queue *q,
                             uint64_t random); /* 0 = empty; random != 0 picks any element */

@@ -3,20 +3,27 @@
 
 #define KEEP 16384 /* an empty ring larger than this is given back by trimming */
 
+static void use_first(th__queue *q) {
+  q->ring = q->first;
+  q->capacity = TH__QUEUE_FIRST;
+  q->head = 0;
+}
+
 static bool grow(th__queue *q) {
-  uint32_t count = th__load(&q->count, TH__RELAXED);
-  uint32_t capacity = q->capacity == 0 ? 256 : q->capacity * 2;
+  if (q->capacity == 0) {
+    use_first(q);
+    return true;
+  }
+  uint32_t count = th__load(&q->count, TH__RELAXED), capacity = q->capacity * 2;
   th__ref *ring = th__alloc((size_t)capacity * sizeof *ring);
   if (ring == NULL) return false;
   for (uint32_t i = 0; i < count; i++) ring[i] = q->ring[(q->head + i) & (q->capacity - 1)];
-  th__free(q->ring);
+  if (q->ring != q->first) th__free(q->ring);
   q->ring = ring;
   q->head = 0;
   q->capacity = capacity;
   return true;
 }
-
-bool th__queue_reserve(th__queue *q) { return q->capacity > 0 || grow(q); }
 
 bool th__queue_push(th__queue *q, th__ref ref) {
   th__spin_lock(&q->lock);
@@ -61,14 +68,13 @@ void th__queue_trim(th__queue *q) {
   th__spin_lock(&q->lock);
   if (q->capacity > KEEP && th__load(&q->count, TH__RELAXED) == 0) {
     ring = q->ring;
-    q->ring = NULL;
-    q->capacity = q->head = 0;
+    use_first(q);
   }
   th__spin_unlock(&q->lock);
   th__free(ring);
 }
 
 void th__queue_free(th__queue *q) {
-  th__free(q->ring);
+  if (q->ring != q->first) th__free(q->ring);
   *q = (th__queue){0};
 }

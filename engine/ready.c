@@ -55,15 +55,6 @@ void th__nap_end(th__thread *self, th__pool_device *device, bool found) {
 
 /* --- publishing --- */
 
-static void push_class(th__thread *self, th__pool_device *device, int class_, th__ref ref) {
-  while (!th__queue_push(&device->classes[class_], ref))
-    th__yield(); /* no memory for the ring now */
-  /* Set after the push: a taker that clears the bit looks at the count again. */
-  if (!(th__load(&device->ready_mask, TH__RELAXED) & 1u << class_))
-    th__fetch_or(&device->ready_mask, 1u << class_, TH__SEQ_CST);
-  th__wake_workers(self, device, 1, false);
-}
-
 /* Whether an entry still leads to something to run. */
 static bool is_live(th__ref ref) {
   uint64_t word = th__load(&th__task_at(TH__REF_SLOT(ref))->word, TH__ACQUIRE);
@@ -91,6 +82,27 @@ static inline bool push_own(th__thread *self, th__pool_device *device, th__ref r
   return th__deque_room(&self->deque, is_live) && th__deque_push(&self->deque, ref);
 }
 
+/* False: no memory for a larger ring now. */
+static bool push_class(th__thread *self, th__pool_device *device, int class_, th__ref ref) {
+  if (!th__queue_push(&device->classes[class_], ref)) return false;
+  /* Set after the push: a taker that clears the bit looks at the count again. */
+  if (!(th__load(&device->ready_mask, TH__RELAXED) & 1u << class_))
+    th__fetch_or(&device->ready_mask, 1u << class_, TH__SEQ_CST);
+  th__wake_workers(self, device, 1, false);
+  return true;
+}
+
+/* Whatever memory there is: rather out of its turn than never. */
+static void push_somewhere(th__thread *self, th__pool_device *device, int class_, th__ref ref) {
+  while (!push_class(self, device, class_, ref)) {
+    if (device->plain && push_own(self, device, ref)) {
+      th__wake_workers(self, device, 1, true);
+      return;
+    }
+    th__yield(); /* others take from the full ring meanwhile */
+  }
+}
+
 void th__publish_slow(th__thread *self, th__ref ref, th__pool_device *device, int class_) {
   if (class_ == TH__CLASS_DEFAULT && device->plain && push_own(self, device, ref)) {
     th__wake_workers(self, device, 1, true);
@@ -99,14 +111,14 @@ void th__publish_slow(th__thread *self, th__ref ref, th__pool_device *device, in
   } else if (device->lanes != NULL) {
     th__lanes_push(self, device, ref);
   } else {
-    push_class(self, device, class_, ref);
+    push_somewhere(self, device, class_, ref);
   }
 }
 
 void th__publish_raised(th__thread *self, th__ref ref, uint8_t place) {
   th__pool_device *device = th__place_device(place);
   if (device->lanes == NULL && th__the.mode != TH__MODE_SHUFFLE)
-    push_class(self, device, TH__CLASS_URGENT, ref);
+    (void)push_class(self, device, TH__CLASS_URGENT, ref); /* it is in its own place, too */
 }
 
 void th__invite(th__thread *self, th__pool_device *device, th__ref loop, int n) {
@@ -143,7 +155,8 @@ static th__ref take_batch(th__thread *self, th__pool_device *device, th__thread 
   for (int i = 0; i < n; i++) th__prefetch(th__task_at(TH__REF_SLOT(batch[i])));
   /* Reversed: the oldest is popped next. */
   for (int i = n; i-- > 1;)
-    if (!push_own(self, device, batch[i])) push_class(self, device, TH__CLASS_DEFAULT, batch[i]);
+    if (!push_own(self, device, batch[i]))
+      push_somewhere(self, device, TH__CLASS_DEFAULT, batch[i]);
   /* What is kept here would wait behind what runs first, however long that takes. */
   if (n > 1) th__wake_workers(self, device, 1, true);
   return batch[0];

@@ -40,13 +40,16 @@ typedef enum th__mode {
   TH__MODE_SHUFFLE_THREADS /* real threads, seeded choice among what is ready */
 } th__mode;
 
-/* A growable ring of ready tasks for what is not hot: priority classes, lanes, shuffle modes. `lock` guards all but count,
- * which may be read without it. */
+#define TH__QUEUE_FIRST 256
+
+/* A growable ring of ready tasks for what is not hot: priority classes, lanes, shuffle modes; the first entries need no memory.
+ * `lock` guards all but count, which may be read without it. All zero is empty. */
 typedef struct th__queue {
   th__spin lock;
   _Atomic uint32_t count; /* changed by read-modify-write: orders "push, then look for sleepers" */
   uint32_t head, capacity;
-  th__ref *ring;
+  th__ref *ring; /* `first`, or allocated; NULL until the first push */
+  th__ref first[TH__QUEUE_FIRST];
 } th__queue;
 
 /* One body on a thread's stack: bodies nest when a waiting body helps. */
