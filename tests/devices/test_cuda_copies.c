@@ -239,7 +239,7 @@ Test(cuda_copies, a_busy_device_lets_the_host_sleep) {
   fake_setting("hold", 0);
   mix(NULL, b, 0);
   cr_assert(hash_of(b) != before || hash_of(a) != 0);
-  cr_assert(lt(dbl, used, 0.08), "in 0.4 s");
+  cr_assert(lt(dbl, used, 0.2), "in 0.4 s, all of which polling would use");
   th_release(a);
   th_release(b);
   stop();

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include "engine/base/mem.h"
 #include "engine/task.h"
 #include "engine/var.h"
 #include "support/tasks.h"
@@ -90,6 +91,31 @@ Test(limit, long_queues_give_their_memory_back) {
     cr_assert(th__slots_used() < 30000);
   }
   th_var_release(v);
+  th_shutdown();
+}
+
+/* More than a queue holds without growing: some are run out of their turn, none is lost and nobody spins for memory. */
+Test(limit, what_becomes_ready_needs_no_memory) {
+  enum { TASKS = 1500 };
+  static task_log log;
+  tasks_init("threads", 1, 4 * TASKS);
+  th_var *held = th_var_new();
+  for (int urgent = 0; urgent < 2; urgent++) { /* the others bring the records */
+    log.count = 0;
+    engine_gate gate = {0};
+    engine_push_gate(&gate, held);
+    for (int i = 0; i < TASKS; i++)
+      cr_assert(eq(int, push_log(&log, i, held, NULL, urgent), TH_OK));
+    if (urgent) th__mem_fail_after(0);
+    for (int i = TASKS; i < 2 * TASKS; i++)
+      cr_assert(eq(int, push_log(&log, i, NULL, NULL, urgent), TH_OK));
+    engine_open(&gate);
+    th_status status = th_wait_all();
+    th__mem_fail_after(-1);
+    cr_assert(eq(int, status, TH_OK));
+    cr_assert(eq(int, log.count, 2 * TASKS));
+  }
+  th_var_release(held);
   th_shutdown();
 }
 
