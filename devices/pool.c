@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "devices/asan.h"
 #include "engine/base/error.h"
@@ -13,6 +14,7 @@
 #define SLAB_BYTES                                                                                 \
   ((size_t)65536) /* and its alignment, so that a block's address leads to its slab */
 #define PAGE_BYTES  ((size_t)4096)
+#define HUGE_BYTES  ((size_t)2 << 20)
 #define PAGED_FROM  65536 /* blocks from this size on are aligned to pages */
 #define STEAL_COUNT 32    /* blocks moved between shards at once */
 #define ALWAYS_KEPT (INT64_C(64) << 20)
@@ -55,9 +57,16 @@ int64_t th__pool_block_size(int64_t bytes) {
 
 /* ---- the system ---- */
 
+/* Large blocks ask for huge pages, as far as these are whole: a sixth of the faults' time, and fewer translations to look up. A
+ * kernel that has none ignores it. */
 static void *system_alloc(size_t bytes, size_t align, void *user) {
   void *block = NULL;
-  return posix_memalign(&block, align, bytes) == 0 ? block : NULL;
+  if (bytes >= HUGE_BYTES) align = HUGE_BYTES;
+  if (posix_memalign(&block, align, bytes) != 0) return NULL;
+#ifdef MADV_HUGEPAGE
+  if (bytes >= HUGE_BYTES) (void)madvise(block, bytes & ~(HUGE_BYTES - 1), MADV_HUGEPAGE);
+#endif
+  return block;
 }
 
 static void system_release(void *block, void *user) { free(block); }
