@@ -129,7 +129,7 @@ static inline __attribute__((always_inline)) void *next_item(ring *r, stream *s,
   uint64_t i = th__load(&s->count, TH__RELAXED);
   size_t chunk = i / per_chunk;
   if (__builtin_expect(chunk < TH__TRACE_CHUNKS && s->chunks[chunk] == NULL, 0))
-    s->chunks[chunk] = quiet_alloc(TH__TRACE_CHUNK_BYTES);
+    s->chunks[chunk] = th__trace_chunk();
   if (__builtin_expect(chunk >= TH__TRACE_CHUNKS || s->chunks[chunk] == NULL, 0)) {
     th__store(&r->dropped, th__load(&r->dropped, TH__RELAXED) + 1, TH__RELAXED);
     return NULL;
@@ -351,14 +351,9 @@ void th__trace_shutdown(void) {
   while (th__trace_rings != NULL) {
     ring *r = th__trace_rings;
     th__trace_rings = r->next;
-    for (int i = 0; i < TH__TRACE_CHUNKS; i++) {
-      th__free(r->records.chunks[i]);
-      th__free(r->edges.chunks[i]);
-      th__free(r->works.chunks[i]);
-      th__free(r->blocks.chunks[i]);
-    }
     th__free(r);
   }
+  th__trace_chunks_free();
   n_rings = 0;
   if (have_key) pthread_key_delete(thread_key);
   have_key = false;
@@ -372,6 +367,7 @@ void th__trace_after_fork(void) {
   th__store(&th__trace_flags, 0, TH__RELAXED);
   th__fetch_add(&epoch, 1, TH__RELAXED);
   th__fetch_add(&session, 1, TH__RELAXED);
+  th__trace_chunks_forget();
   th__trace_rings = NULL; /* their writers are gone, perhaps in the middle of a record */
   n_rings = 0;
   th__trace_names_forget();

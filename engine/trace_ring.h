@@ -91,6 +91,11 @@ extern th__trace_session th__trace_newest;
 /* Records of threads that got no ring. */
 extern _Atomic uint64_t th__trace_lost;
 
+/* Memory for a stream, TH__TRACE_CHUNK_BYTES; NULL when there is none, and the thread's error stays as it was. */
+void *th__trace_chunk(void);
+void th__trace_chunks_free(void);   /* all of them; no ring may be left */
+void th__trace_chunks_forget(void); /* after a fork: they are the parent's */
+
 /* Under the lock. A ring of another session holds nothing of this one. */
 bool th__trace_ring_is_current(const th__trace_ring *ring);
 

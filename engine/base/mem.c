@@ -74,6 +74,20 @@ void *th__pages_resize(void *block, size_t bytes, size_t wanted) {
   return pages != MAP_FAILED ? pages : refused(wanted);
 }
 
+void *th__pages_huge(size_t bytes) {
+  size_t more = bytes + TH__HUGE_PAGE;
+  char *pages = th__pages_resize(NULL, 0, more);
+  if (pages == NULL) return NULL;
+  char *first = (char *)(((uintptr_t)pages + TH__HUGE_PAGE - 1) & ~(uintptr_t)(TH__HUGE_PAGE - 1));
+  size_t before = (size_t)(first - pages), behind = more - before - bytes;
+  if (before > 0) th__pages_free(pages, before);
+  if (behind > 0) th__pages_free(first + bytes, behind);
+#ifdef MADV_HUGEPAGE
+  (void)madvise(first, bytes, MADV_HUGEPAGE); /* a kernel that has none refuses: small ones then */
+#endif
+  return first;
+}
+
 void th__pages_free(void *block, size_t bytes) { munmap(block, bytes); }
 
 char *th__strdup(const char *text) {

@@ -140,3 +140,20 @@ Test(mem, counts_across_threads) {
   for (int i = 0; i < 20; i++) th__free(kept[i]);
   cr_assert(eq(i64, th__mem_live(), before));
 }
+
+Test(mem, huge_pages_are_aligned_zeroed_and_may_be_refused) {
+  for (int blocks = 1; blocks <= 3; blocks++) {
+    size_t bytes = (size_t)blocks * TH__HUGE_PAGE;
+    char *pages = th__pages_huge(bytes);
+    cr_assert(pages != NULL);
+    cr_assert(zero(u64, (uintptr_t)pages % TH__HUGE_PAGE));
+    for (size_t i = 0; i < bytes; i += 4096) cr_assert(zero(int, pages[i]++));
+    pages[bytes - 1] = 1;
+    th__pages_free(pages, bytes);
+  }
+  th__mem_fail_after(0);
+  void *refused = th__pages_huge(TH__HUGE_PAGE);
+  th__mem_fail_after(-1);
+  cr_assert(zero(ptr, refused));
+  cr_assert(eq(int, th_last_status(), TH_ENOMEM));
+}
