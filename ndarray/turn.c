@@ -62,9 +62,7 @@ static void turn_rest(int size, const char *from, ptrdiff_t in, char *to, ptrdif
 
 enum {
   BLOCK = 64, /* bytes along both sides: whole cache lines of both matrices */
-  TILE = 4,   /* blocks along both sides of what is turned before going on */
-  FAR =
-      1024 /* rows at least so many bytes apart share so few places of the first-level cache that they drive each other out */
+  FAR = 1024  /* rows so many bytes apart and more drive each other out of the first-level cache */
 };
 
 static inline __attribute__((always_inline)) void turn_square(int size, const char *from,
@@ -89,15 +87,30 @@ static inline __attribute__((always_inline)) void turn_block(int size, const cha
   for (int i = 0; i < 2 * half; i++) memcpy(to + i * out, room + i * BLOCK, BLOCK);
 }
 
+/* Lines that will be wanted, `rows` of them at even distances: no processor foresees steps as long as these. Addresses may lie
+ * outside of the array. */
+static inline __attribute__((always_inline)) void fetch(uintptr_t at, ptrdiff_t step, int64_t rows,
+                                                        bool write) {
+  for (int64_t k = 0; k < rows; k++, at += (uintptr_t)step)
+    if (write)
+      __builtin_prefetch((const void *)at, 1);
+    else
+      __builtin_prefetch((const void *)at, 0);
+}
+
+/* Along rows of the result, so that whole lines follow one another there. */
 static inline __attribute__((always_inline)) void turn_far(int size, const char *from, ptrdiff_t in,
                                                            char *to, ptrdiff_t out, int64_t rows,
                                                            int64_t columns) {
-  const int64_t side = BLOCK / size, tile = TILE * side;
-  for (int64_t i = 0; i < rows; i += tile)
-    for (int64_t j = 0; j < columns; j += tile)
-      for (int64_t u = i; u < i + tile && u < rows; u += side)
-        for (int64_t v = j; v < j + tile && v < columns; v += side)
-          turn_block(size, from + u * in + v * size, in, to + v * out + u * size, out);
+  const int64_t side = BLOCK / size;
+  for (int64_t j = 0; j < columns; j += side)
+    for (int64_t i = 0; i < rows; i += side) {
+      const char *block = from + i * in + j * size;
+      char *place = to + j * out + i * size;
+      fetch((uintptr_t)block + (uintptr_t)(2 * side * in), in, side, false);
+      fetch((uintptr_t)place + BLOCK, out, side, true);
+      turn_block(size, block, in, place, out);
+    }
 }
 
 static inline __attribute__((always_inline)) void turn_near(int size, const char *from,
@@ -105,8 +118,12 @@ static inline __attribute__((always_inline)) void turn_near(int size, const char
                                                             int64_t rows, int64_t columns) {
   const int64_t half = BLOCK / size / 2;
   for (int64_t i = 0; i < rows; i += half)
-    for (int64_t j = 0; j < columns; j += half)
-      turn_square(size, from + i * in + j * size, in, to + j * out + i * size, out);
+    for (int64_t j = 0; j < columns; j += half) {
+      const char *square = from + i * in + j * size;
+      if (j % (2 * half) == 0)
+        fetch((uintptr_t)square + (uintptr_t)(4 * half * in), in, half, false);
+      turn_square(size, square, in, to + j * out + i * size, out);
+    }
 }
 
 /* Whole blocks. */

@@ -26,7 +26,7 @@ static void exp_shifted_f64(const double *x, double shift, int64_t n, double *y)
 }
 
 /* The same, and their sum, in lanes that are added while the next exponentials are on their way. */
-TH__WIDE static float exp_sum_f32(const float *x, float shift, int64_t n, float *restrict y) {
+TH__WIDE static float long_exp_sum_f32(const float *x, float shift, int64_t n, float *restrict y) {
   float lane[LANES] = {0};
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES)
@@ -39,6 +39,15 @@ TH__WIDE static float exp_sum_f32(const float *x, float shift, int64_t n, float 
   for (int width = LANES / 2; width > 0; width /= 2)
     for (int j = 0; j < width; j++) lane[j] += lane[j + width];
   return lane[0];
+}
+
+/* Of short lines the lanes would take longer than the exponentials. */
+static float exp_sum_f32(const float *x, float shift, int64_t n, float *y) {
+  float sum;
+  if (n >= 2 * LANES) return long_exp_sum_f32(x, shift, n, y);
+  exp_shifted_f32(x, shift, n, y);
+  th__fold_of(TH__FOLD_SUM, TH__F32)->fold(y, n, &sum);
+  return sum;
 }
 
 static double exp_sum_f64(const double *x, double shift, int64_t n, double *y) {
