@@ -82,6 +82,34 @@ static row_fn mover(th_dtype from, th_dtype to) {
   }
 }
 
+/* Repeats: to[i times + j] = from[i], whose copy row by row would be one of rows of `times` elements. */
+#define SPREAD(type)                                                                               \
+  for (int64_t i = 0; i < n; i++) {                                                                \
+    const type x = ((const type *)in)[i];                                                          \
+    for (int64_t j = 0; j < times; j++) ((type *)out)[i * times + j] = x;                          \
+  }                                                                                                \
+  break;
+#define SPREADS(times_)                                                                            \
+  {                                                                                                \
+    const int64_t times = times_;                                                                  \
+    switch (size) {                                                                                \
+    case 1: SPREAD(uint8_t)                                                                        \
+    case 2: SPREAD(uint16_t)                                                                       \
+    case 4: SPREAD(uint32_t)                                                                       \
+    default: SPREAD(uint64_t)                                                                      \
+    }                                                                                              \
+    break;                                                                                         \
+  }
+
+static void spread(int64_t size, const char *in, char *out, int64_t n, int64_t each) {
+  switch (each) {
+  case 2: SPREADS(2)
+  case 3: SPREADS(3)
+  case 4: SPREADS(4)
+  default: SPREADS(each)
+  }
+}
+
 /* Goes through all positions of the first ndim dimensions of l[0] (from) and l[1] (to), in row-major order. */
 typedef struct walker {
   const th_layout *l;
@@ -104,6 +132,14 @@ static bool step(walker *w) {
     w->index[d] = 0;
   }
   return false;
+}
+
+/* The last two dimensions are repeats of elements of one type side by side. */
+static bool spreads(const th_layout *l, int ndim) {
+  int last = ndim - 1;
+  return last >= 1 && l[0].dtype == l[1].dtype && l[0].strides[last] == 0 &&
+         l[1].strides[last] == 1 && l[0].strides[last - 1] == 1 &&
+         l[1].strides[last - 1] == l[1].shape[last];
 }
 
 #define TILE 32 /* elements */
@@ -174,6 +210,12 @@ void th__copy_elements(const th_layout *from, const void *from_first, const th_l
               .r = {.in = from_first, .out = to_first, .n = 1}};
   if (ndim == 0) {
     move(from->dtype, &w.r);
+    return;
+  }
+  if (spreads(l, ndim)) {
+    w.ndim = last - 1;
+    do spread(w.in_size, w.r.in, w.r.out, l[0].shape[last - 1], l[0].shape[last]);
+    while (step(&w));
     return;
   }
   int dense = dense_dimension(&l[0], ndim);

@@ -60,31 +60,91 @@ static void turn_rest(int size, const char *from, ptrdiff_t in, char *to, ptrdif
       memcpy(to + j * out + i * size, from + i * in + j * size, (size_t)size);
 }
 
-enum { BLOCK = 64 }; /* bytes along both sides: whole cache lines of both matrices */
+enum {
+  BLOCK = 64, /* bytes along both sides: whole cache lines of both matrices */
+  FAR = 1024  /* rows so many bytes apart and more drive each other out of the first-level cache */
+};
 
+static inline __attribute__((always_inline)) void turn_square(int size, const char *from,
+                                                              ptrdiff_t in, char *to,
+                                                              ptrdiff_t out) {
+  if (size == 4)
+    turn_words(from, in, to, out);
+  else
+    turn_doubles(from, in, to, out);
+}
+
+/* The block at from: read by whole cache lines, turned into a room of its own, and written by whole lines. */
+static inline __attribute__((always_inline)) void turn_block(int size, const char *from,
+                                                             ptrdiff_t in, char *to,
+                                                             ptrdiff_t out) {
+  const int half = BLOCK / size / 2;
+  _Alignas(BLOCK) char room[BLOCK / 4 * BLOCK];
+  for (int down = 0; down < 2; down++)
+    for (int right = 0; right < 2; right++)
+      turn_square(size, from + down * half * in + right * half * size, in,
+                  room + right * half * BLOCK + down * half * size, BLOCK);
+  for (int i = 0; i < 2 * half; i++) memcpy(to + i * out, room + i * BLOCK, BLOCK);
+}
+
+/* Lines that will be wanted, `rows` of them at even distances: no processor foresees steps as long as these. Addresses may lie
+ * outside of the array. */
+static inline __attribute__((always_inline)) void fetch(uintptr_t at, ptrdiff_t step, int64_t rows,
+                                                        bool write) {
+  for (int64_t k = 0; k < rows; k++, at += (uintptr_t)step)
+    if (write)
+      __builtin_prefetch((const void *)at, 1);
+    else
+      __builtin_prefetch((const void *)at, 0);
+}
+
+/* Along rows of the result, so that whole lines follow one another there. */
+static inline __attribute__((always_inline)) void turn_far(int size, const char *from, ptrdiff_t in,
+                                                           char *to, ptrdiff_t out, int64_t rows,
+                                                           int64_t columns) {
+  const int64_t side = BLOCK / size;
+  for (int64_t j = 0; j < columns; j += side)
+    for (int64_t i = 0; i < rows; i += side) {
+      const char *block = from + i * in + j * size;
+      char *place = to + j * out + i * size;
+      fetch((uintptr_t)block + (uintptr_t)(2 * side * in), in, side, false);
+      fetch((uintptr_t)place + BLOCK, out, side, true);
+      turn_block(size, block, in, place, out);
+    }
+}
+
+static inline __attribute__((always_inline)) void turn_near(int size, const char *from,
+                                                            ptrdiff_t in, char *to, ptrdiff_t out,
+                                                            int64_t rows, int64_t columns) {
+  const int64_t half = BLOCK / size / 2;
+  for (int64_t i = 0; i < rows; i += half)
+    for (int64_t j = 0; j < columns; j += half) {
+      const char *square = from + i * in + j * size;
+      if (j % (2 * half) == 0)
+        fetch((uintptr_t)square + (uintptr_t)(4 * half * in), in, half, false);
+      turn_square(size, square, in, to + j * out + i * size, out);
+    }
+}
+
+/* Whole blocks. */
 WIDE static void turn_blocks(int size, const char *from, ptrdiff_t in, char *to, ptrdiff_t out,
                              int64_t rows, int64_t columns) {
-  const int64_t side = BLOCK / size;
-  for (int64_t i = 0; i < rows; i += side)
-    for (int64_t j = 0; j < columns; j += side)
-      for (int64_t v = j; v < j + side; v += side / 2)
-        for (int64_t u = i; u < i + side; u += side / 2) {
-          const char *square = from + u * in + v * size;
-          if (size == 4)
-            turn_words(square, in, to + v * out + u * size, out);
-          else
-            turn_doubles(square, in, to + v * out + u * size, out);
-        }
+  bool far = out >= FAR || out <= -FAR;
+  if (size == 4 && far)
+    turn_far(4, from, in, to, out, rows, columns);
+  else if (size == 4)
+    turn_near(4, from, in, to, out, rows, columns);
+  else if (far)
+    turn_far(8, from, in, to, out, rows, columns);
+  else
+    turn_near(8, from, in, to, out, rows, columns);
 }
 
 void th__turn(int size, const void *from, ptrdiff_t in, void *to, ptrdiff_t out, int64_t rows,
               int64_t columns) {
   const int64_t side = BLOCK / size;
   int64_t whole_rows = rows / side * side, whole_columns = columns / side * side;
-  if (size == 4)
-    turn_blocks(4, from, in, to, out, whole_rows, whole_columns);
-  else
-    turn_blocks(8, from, in, to, out, whole_rows, whole_columns);
+  turn_blocks(size, from, in, to, out, whole_rows, whole_columns);
   turn_rest(size, from, in, to, out, 0, whole_rows, whole_columns, columns);
   turn_rest(size, from, in, to, out, whole_rows, rows, 0, columns);
 }

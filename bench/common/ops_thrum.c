@@ -39,6 +39,8 @@ CALL(tanh, th_tanh(X))
 CALL(sigmoid, th_sigmoid(X))
 CALL(gelu, th_gelu(X))
 CALL(erf, th_erf(X))
+CALL(silu, th_silu(X))
+CALL(pow, th_pow(X, Y))
 CALL(softmax, th_softmax(X, -1))
 CALL(log_softmax, th_log_softmax(X, -1))
 CALL(cross_entropy, th_cross_entropy(X, Y))
@@ -51,6 +53,10 @@ CALL(max_axis, th_max(X, &o->axis, 1, false))
 CALL(copy, th_copy(X))
 CALL(matmul, th_matmul(X, Y))
 CALL(take, th_take(X, Y, 0))
+CALL(take_along, th_take_along_axis(X, Y, o->axis))
+CALL(repeat, th_repeat(X, o->k, o->axis))
+CALL(roll, th_roll(X, (const int64_t[]){o->k, o->k}, (const int[]){0, 1}, 2))
+CALL(argmax, th_argmax(X, o->axis, false))
 CALL(concat, th_concat(o->in, 2, o->axis))
 CALL(sort, th_sort(X, -1, false))
 CALL(argsort, th_argsort(X, -1, false))
@@ -62,6 +68,12 @@ static th_array *call_topk(const operands *o) {
   check(th_topk(X, o->k, -1, true, &values, &indices) == TH_OK);
   th_release(indices);
   return values;
+}
+
+static th_array *call_nonzero(const operands *o) {
+  th_array *out[1] = {NULL};
+  check(th_nonzero(X, out) == TH_OK);
+  return out[0];
 }
 
 /* The first input is added to, over and over. */
@@ -116,6 +128,8 @@ static const struct {
     KIND(sigmoid, th_sigmoid),
     KIND(gelu, th_gelu),
     KIND(erf, th_erf),
+    KIND(silu, th_silu),
+    KIND(pow, th_pow),
     KIND(softmax, th_softmax),
     KIND(log_softmax, th_log_softmax),
     KIND(cross_entropy, th_cross_entropy),
@@ -129,6 +143,11 @@ static const struct {
     KIND(matmul, th_matmul),
     KIND(take, th_take),
     KIND(scatter_add, th_scatter_add_inplace),
+    KIND(take_along, th_take_along_axis),
+    KIND(repeat, th_repeat),
+    KIND(roll, th_roll),
+    KIND(nonzero, th_nonzero),
+    KIND(argmax, th_argmax),
     KIND(concat, th_concat),
     KIND(sort, th_sort),
     KIND(argsort, th_argsort),

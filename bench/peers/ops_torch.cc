@@ -41,6 +41,8 @@ const std::map<std::string, std::function<Tensor()>> kinds = {
     {"sigmoid", [] { return torch::sigmoid(in[0]); }},
     {"gelu", [] { return torch::gelu(in[0]); }},
     {"erf", [] { return torch::erf(in[0]); }},
+    {"silu", [] { return torch::silu(in[0]); }},
+    {"pow", [] { return torch::pow(in[0], in[1]); }},
     {"softmax", [] { return torch::softmax(in[0], -1); }},
     {"log_softmax", [] { return torch::log_softmax(in[0], -1); }},
     {"cross_entropy", [] { return torch::cross_entropy_loss(in[0], in[1]); }},
@@ -54,15 +56,32 @@ const std::map<std::string, std::function<Tensor()>> kinds = {
     {"matmul", [] { return torch::matmul(in[0], in[1]); }},
     {"take", [] { return torch::index_select(in[0], 0, in[1]); }},
     {"scatter_add", [] { return in[0].index_add_(0, in[1], in[2]); }},
-    {"concat", [] { return torch::cat({in[0], in[1]}, spec.axis); }},
+    {"take_along", [] { return torch::gather(in[0], spec.axis, in[1]); }},
+    {"repeat", [] { return torch::repeat_interleave(in[0], spec.k, spec.axis); }},
+    {"roll",
+     [] {
+       return torch::roll(in[0], {spec.k, spec.k}, {0, 1});
+     }},
+    {"nonzero", [] { return torch::nonzero(in[0]); }},
+    {"argmax", [] { return torch::argmax(in[0], spec.axis); }},
+    {"concat",
+     [] {
+       return torch::cat({in[0], in[1]}, spec.axis);
+     }},
     {"sort", [] { return std::get<0>(torch::sort(in[0], true, -1, false)); }},
     {"argsort", [] { return std::get<1>(torch::sort(in[0], true, -1, false)); }},
     {"topk", [] { return std::get<0>(torch::topk(in[0], spec.k)); }},
     {"cumsum", [] { return torch::cumsum(in[0], spec.axis); }},
     {"conv2d", [] { return torch::conv2d(in[0], in[1]); }},
-    {"max_pool2d", [] { return torch::max_pool2d(in[0], {2, 2}); }},
+    {"max_pool2d",
+     [] {
+       return torch::max_pool2d(in[0], {2, 2});
+     }},
     {"conv2d_train", [] { return backward([](tensors &t) { return torch::conv2d(t[0], t[1]); }); }},
-    {"max_pool2d_train", [] { return backward([](tensors &t) { return torch::max_pool2d(t[0], {2, 2}); }); }},
+    {"max_pool2d_train",
+     [] { return backward([](tensors &t) {
+            return torch::max_pool2d(t[0], {2, 2});
+          }); }},
 };
 
 Tensor make_input(int i) {

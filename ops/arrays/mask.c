@@ -1,4 +1,6 @@
 /* Owns masked_fill, masked_fill_inplace and nonzero. */
+#include <string.h>
+
 #include "engine/base/error.h"
 #include "ops/compose.h"
 #include "ops/op.h"
@@ -102,9 +104,35 @@ typedef struct looking {
   int64_t size, *before; /* places found before each block */
 } looking;
 
-/* Calls place() with each element that is not 0 in [first, last), or counts them when it is NULL. */
+/* flag[i] = 1 where element i, stride elements apart, is not 0, else 0; returns how many are. Floats are zero whatever their
+ * sign. */
+TH__WIDE static int64_t flag_elements(th_dtype t, const void *from, int64_t stride, int64_t n,
+                                      uint8_t *restrict flag) {
+  bool is_float = th__dtype_in(t, TH_FLOATS);
+  int64_t found = 0;
+#define FLAG(T)                                                                                    \
+  do {                                                                                             \
+    const T *x = from, all = (T) ~(T)0, seen = (T)(is_float ? all >> 1 : all);                     \
+    if (stride == 1)                                                                               \
+      for (int64_t i = 0; i < n; i++) flag[i] = (x[i] & seen) != 0;                                \
+    else                                                                                           \
+      for (int64_t i = 0; i < n; i++) flag[i] = (x[i * stride] & seen) != 0;                       \
+  } while (0)
+  switch (th_dtype_size(t)) {
+  case 1: FLAG(uint8_t); break;
+  case 2: FLAG(uint16_t); break;
+  case 4: FLAG(uint32_t); break;
+  default: FLAG(uint64_t); break;
+  }
+#undef FLAG
+  for (int64_t i = 0; i < n; i++) found += flag[i];
+  return found;
+}
+
+/* Calls place() with the flags of elements [first, last), piece by piece, unless it is NULL. Returns how many are not 0. */
 static int64_t look(const looking *l, int64_t first, int64_t last,
-                    void (*place)(const looking *l, int64_t element, int64_t number),
+                    void (*place)(const looking *l, int64_t first, int64_t n, const uint8_t *flag,
+                                  int64_t number),
                     int64_t number) {
   th_dtype t = l->in->dtype;
   int64_t item = (int64_t)th_dtype_size(t), found = 0;
@@ -113,14 +141,11 @@ static int64_t look(const looking *l, int64_t first, int64_t last,
   while (th__runs_next(&walk)) {
     const char *from = (const char *)l->k->in_data[0] + walk.offset[0] * item;
     for (int64_t i = 0; i < walk.run; i += PIECE) {
-      double x[PIECE];
+      uint8_t flag[PIECE];
       int64_t n = walk.run - i < PIECE ? walk.run - i : PIECE;
-      th__gather_f64(t, from + i * walk.step[0] * item, walk.step[0], n, x);
-      for (int64_t j = 0; j < n; j++) {
-        if (x[j] == 0) continue;
-        if (place) place(l, first + j, number + found);
-        found++;
-      }
+      int64_t here = flag_elements(t, from + i * walk.step[0] * item, walk.step[0], n, flag);
+      if (place && here > 0) place(l, first, n, flag, number + found);
+      found += here;
       first += n;
     }
   }
@@ -135,10 +160,34 @@ static void count_blocks(int64_t from, int64_t to, void *arg) {
   }
 }
 
-static void place_at(const looking *l, int64_t element, int64_t number) {
-  for (int d = l->in->ndim - 1; d >= 0; d--) {
-    ((int64_t *)l->k->out_data[d])[number] = element % l->in->shape[d];
-    element /= l->in->shape[d];
+/* Places along the last dimension are written to a buffer of their own first, every one over the last that was not wanted. */
+static int64_t collect(const uint8_t *flag, int64_t n, int64_t first, int64_t *places) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; i++) {
+    places[found] = first + i;
+    found += flag[i];
+  }
+  return found;
+}
+
+/* Writes the places of flagged elements of [first, first + n) to the results from `number` on, line by line. */
+static void place_piece(const looking *l, int64_t first, int64_t n, const uint8_t *flag,
+                        int64_t number) {
+  int64_t places[PIECE + 1], at[TH_MAX_DIMS], rest = first;
+  int inner = l->in->ndim - 1;
+  for (int d = inner; d >= 0; d--) {
+    at[d] = rest % l->in->shape[d];
+    rest /= l->in->shape[d];
+  }
+  for (int64_t i = 0, part; i < n; i += part) {
+    part = l->in->shape[inner] - at[inner] < n - i ? l->in->shape[inner] - at[inner] : n - i;
+    int64_t found = collect(flag + i, part, at[inner], places);
+    for (int d = 0; d < inner; d++)
+      for (int64_t j = 0; j < found; j++) ((int64_t *)l->k->out_data[d])[number + j] = at[d];
+    memcpy((int64_t *)l->k->out_data[inner] + number, places, (size_t)found * sizeof *places);
+    number += found;
+    at[inner] = 0;
+    for (int d = inner - 1; d >= 0 && ++at[d] == l->in->shape[d]; d--) at[d] = 0;
   }
 }
 
@@ -146,7 +195,7 @@ static void place_blocks(int64_t from, int64_t to, void *arg) {
   const looking *l = arg;
   for (int64_t i = from; i < to; i++) {
     int64_t last = (i + 1) * BLOCK;
-    look(l, i * BLOCK, last < l->size ? last : l->size, place_at, l->before[i]);
+    look(l, i * BLOCK, last < l->size ? last : l->size, place_piece, l->before[i]);
   }
 }
 

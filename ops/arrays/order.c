@@ -17,6 +17,8 @@ enum {
   PARTS = 8,           /* of a long line */
   MOST_BUCKETS = 2048, /* 11 bits */
   SELECTED = 1024,     /* items that a selection has room for */
+  SORTED = 32,         /* so few are kept in order while they are selected */
+  TOGETHER = 16,       /* items passed over at once */
   PIECE = 512
 };
 
@@ -90,6 +92,7 @@ KEY_FLOAT(f64, 64, UINT64_C(0x7ff0000000000000))
 #define KEY_OF(item)        ((uint32_t)((item) >> 32))
 #define INDEX_OF(item)      ((uint32_t)(item))
 #define LESS(a, b)          ((a) < (b))
+#define KEY_BEFORE(a, b)    ((a) < (b))
 #include "ops/arrays/order.def"
 
 typedef struct pair {
@@ -107,6 +110,7 @@ typedef struct pair {
 #define KEY_OF(item)        ((item).key)
 #define INDEX_OF(item)      ((item).index)
 #define LESS(a, b)          ((a).key < (b).key || ((a).key == (b).key && (a).index < (b).index))
+#define KEY_BEFORE(a, b)    ((a).key < (b).key) /* of equal ones those that came before stay */
 #include "ops/arrays/order.def"
 
 /* --- inference --- */

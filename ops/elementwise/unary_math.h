@@ -4,6 +4,9 @@
 #define THRUM_OPS_ELEMENTWISE_UNARY_MATH_H
 
 #include "ops/loops/vector_math.h"
+#ifndef __cplusplus
+#include "ops/elementwise/power_math.h"
+#endif
 
 #define TWO_BY_SQRT_PI ((T)1.1283791670955126)
 #define BY_LN_2        ((T)1.4426950408889634)
@@ -50,6 +53,7 @@ TH__FUNCTION(SIGMOID, th__sigmoid_f32, th__sigmoid_f64)
 TH__FUNCTION(SIN, th__sin_any_f32, sin)
 TH__FUNCTION(TANH, th__tanh_f32, tanh)
 #undef TH__FUNCTION
+#define POW(x, y) pow(x, y) /* doubles are slow there */
 #else
 #define TH__FUNCTION(x, single, twofold) _Generic((x), float : single, double : twofold)(x)
 #define COS(x)                           TH__FUNCTION(x, th__cos_any_f32, cos)
@@ -63,6 +67,7 @@ TH__FUNCTION(TANH, th__tanh_f32, tanh)
 #define LOG1P(x)                         TH__FUNCTION(x, th__log1p_f32, log1p)
 #define LOG2(x)                          TH__FUNCTION(x, th__log2_f32, log2)
 #define NORMAL_CDF(x)                    TH__FUNCTION(x, th__normal_cdf_f32, th__normal_cdf_f64)
+#define POW(x, y)                        _Generic((x), float : th__pow_f32, double : th__pow_f64)(x, y)
 #define SIGMOID(x)                       TH__FUNCTION(x, th__sigmoid_f32, th__sigmoid_f64)
 #define SIN(x)                           TH__FUNCTION(x, th__sin_any_f32, sin)
 #define TANH(x)                          TH__FUNCTION(x, th__tanh_f32, tanh)

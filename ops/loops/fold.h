@@ -17,8 +17,13 @@ typedef enum th__fold_kind {
 typedef struct th__fold {
   /* *out = x[0] op ... op x[n-1] in fixed lanes; n >= 1 */
   void (*fold)(const void *x, int64_t n, void *out);
+  /* the same of `lines` lines of n elements, step elements apart, with the same bits */
+  void (*lines)(const void *x, int64_t step, int64_t n, int64_t lines, void *out);
   /* acc[i] = acc[i] op x[i] */
   void (*join)(void *acc, const void *x, int64_t n);
+  /* acc[j] = acc[j] op what `rows` rows of n elements, step elements apart, have there: eight at a time joined in a tree
+   * first. fresh: without acc[j], which is only written; rows >= 1. */
+  void (*rows)(void *acc, bool fresh, const void *x, int64_t step, int64_t rows, int64_t n);
 } th__fold;
 
 /* Max and min give NaN when any element is NaN; integer sums and products wrap. */

@@ -46,9 +46,12 @@ static void run_block(int64_t first, int64_t last, void *arg) {
 /* --- turning --- */
 
 enum {
-  TILE_ROWS = 16,
-  TILE_COLUMNS = 128
-}; /* of a tile: cache lines of the operand, a run of the loop */
+  LEAST = 16, /* shorter dimensions are not turned */
+  TILE_ROWS = 32,
+  TILE_COLUMNS = 128, /* of a tile: two cache lines of the operand, a run of the loop */
+  GAP =
+      64 /* bytes between rows of a turned tile: without, they would meet in few places of the cache */
+};
 
 /* Operands, other than the written one, of four or eight bytes that are dense along dimension d and not along the last. */
 static uint32_t dense_along(const walk *w, int d) {
@@ -64,9 +67,9 @@ static uint32_t dense_along(const walk *w, int d) {
 /* Brings a dimension along which operands are better turned to the place before the last. */
 static void look_for_turns(walk *w) {
   int last = w->ndim - 1;
-  if (last < 1 || w->shape[last] < TILE_ROWS) return;
+  if (last < 1 || w->shape[last] < LEAST) return;
   for (int d = 0; d < last && !w->turned; d++) {
-    if (w->shape[d] < TILE_ROWS) continue;
+    if (w->shape[d] < LEAST) continue;
     w->turned = dense_along(w, d);
     if (!w->turned || d == last - 1) continue;
     int64_t size = w->shape[d], strides[TH__LOOP_OPERANDS];
@@ -83,7 +86,7 @@ static void look_for_turns(walk *w) {
 /* One tile at p: turned operands are copied, then the loop runs row by row. */
 static void run_tile(const walk *w, char *const *p, int64_t rows, int64_t columns) {
   int n = w->loop->n, inner = w->ndim - 1;
-  uint64_t room[TH__LOOP_OPERANDS - 1][TILE_ROWS * TILE_COLUMNS];
+  _Alignas(64) char room[TH__LOOP_OPERANDS - 1][TILE_ROWS * (8 * TILE_COLUMNS + GAP)];
   char *q[TH__LOOP_OPERANDS];
   int64_t down[TH__LOOP_OPERANDS], right[TH__LOOP_OPERANDS];
   for (int k = 0; k < n; k++) {
@@ -92,9 +95,9 @@ static void run_tile(const walk *w, char *const *p, int64_t rows, int64_t column
     right[k] = w->strides[inner][k];
     if (!(w->turned >> k & 1)) continue;
     int size = (int)down[k];
-    q[k] = (char *)room[k - 1];
-    th__turn(size, p[k], right[k], q[k], TILE_COLUMNS * size, columns, rows);
-    down[k] = TILE_COLUMNS * size;
+    q[k] = room[k - 1];
+    down[k] = TILE_COLUMNS * size + GAP;
+    th__turn(size, p[k], right[k], q[k], down[k], columns, rows);
     right[k] = size;
   }
   for (int64_t i = 0; i < rows; i++) {

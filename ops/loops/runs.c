@@ -81,8 +81,7 @@ void th__scatter(th_dtype t, void *to, int64_t stride, int64_t n, const void *in
 }
 
 const void *th__gathered(th_dtype t, const void *from, int64_t stride, int64_t n, void *buffer) {
-  bool own = t == TH_F32 || t == TH_F64 || t == TH_I64 || t == TH_U64;
-  if (own && (stride == 1 || n <= 1)) return from;
+  if (th__computes_as_stored(t) && (stride == 1 || n <= 1)) return from;
   th__gather(t, from, stride, n, buffer);
   return buffer;
 }
@@ -113,25 +112,33 @@ void th__gather_index(th_dtype t, const void *from, int64_t stride, int64_t n, i
   th__gather(t, from, stride, n, out); /* u64 and i64 share their bits */
 }
 
+/* Every second element is picked out of vectors; every other step goes element by element. */
 #define COPY(T)                                                                                    \
   do {                                                                                             \
-    const T *x = from;                                                                             \
-    T *y = to;                                                                                     \
-    for (int64_t i = 0; i < n; i++) y[i * to_step] = x[i * from_step];                             \
+    const T *restrict x = from;                                                                    \
+    T *restrict y = to;                                                                            \
+    if (to_step == 1 && from_step == 2)                                                            \
+      for (int64_t i = 0; i < n; i++) y[i] = x[i * 2];                                             \
+    else                                                                                           \
+      for (int64_t i = 0; i < n; i++) y[i * to_step] = x[i * from_step];                           \
   } while (0)
 
-void th__copy_run(size_t size, void *to, int64_t to_step, const void *from, int64_t from_step,
-                  int64_t n) {
-  if (to_step == 1 && from_step == 1) {
-    memcpy(to, from, (size_t)n * size);
-    return;
-  }
+TH__WIDE static void copy_run(size_t size, void *to, int64_t to_step, const void *from,
+                              int64_t from_step, int64_t n) {
   switch (size) {
   case 1: COPY(uint8_t); break;
   case 2: COPY(uint16_t); break;
   case 4: COPY(uint32_t); break;
   default: COPY(uint64_t); break;
   }
+}
+
+void th__copy_run(size_t size, void *to, int64_t to_step, const void *from, int64_t from_step,
+                  int64_t n) {
+  if (to_step == 1 && from_step == 1)
+    memcpy(to, from, (size_t)n * size);
+  else
+    copy_run(size, to, to_step, from, from_step, n);
 }
 
 int64_t th__offset_at(int64_t index, int ndim, const int64_t *shape, const int64_t *strides) {

@@ -26,6 +26,11 @@ static inline th__compute th__compute_of(th_dtype t) {
 
 static inline int64_t th__compute_size(th__compute c) { return c == TH__F32 ? 4 : 8; }
 
+/* Elements are stored as what is computed with. */
+static inline bool th__computes_as_stored(th_dtype t) {
+  return t == TH_F32 || t == TH_F64 || t == TH_I64 || t == TH_U64;
+}
+
 /* Buffers of kernels: one element of any computing type. */
 typedef union th__word {
   float s;

@@ -11,6 +11,7 @@
 #include "ops/loops/vector_math.h"
 
 enum {
+  LANES = 32,
   PIECE = 1024,        /* elements of a line worked on at a time */
   TURNED = 16,         /* lines turned around together */
   TURNED_BYTES = 65536 /* at most so many of them */
@@ -22,6 +23,38 @@ TH__WIDE static void exp_shifted_f32(const float *x, float shift, int64_t n, flo
 
 static void exp_shifted_f64(const double *x, double shift, int64_t n, double *y) {
   for (int64_t i = 0; i < n; i++) y[i] = exp(x[i] - shift);
+}
+
+/* The same, and their sum, in lanes that are added while the next exponentials are on their way. */
+TH__WIDE static float long_exp_sum_f32(const float *x, float shift, int64_t n, float *restrict y) {
+  float lane[LANES] = {0};
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES)
+    for (int j = 0; j < LANES; j++) {
+      y[i + j] = th__exp_down_f32(x[i + j] - shift);
+      lane[j] += y[i + j];
+    }
+  for (int64_t j = i; j < n; j++) y[j] = th__exp_down_f32(x[j] - shift);
+  for (int j = 0; i + j < n; j++) lane[j] += y[i + j];
+  for (int width = LANES / 2; width > 0; width /= 2)
+    for (int j = 0; j < width; j++) lane[j] += lane[j + width];
+  return lane[0];
+}
+
+/* Of short lines the lanes would take longer than the exponentials. */
+static float exp_sum_f32(const float *x, float shift, int64_t n, float *y) {
+  float sum;
+  if (n >= 2 * LANES) return long_exp_sum_f32(x, shift, n, y);
+  exp_shifted_f32(x, shift, n, y);
+  th__fold_of(TH__FOLD_SUM, TH__F32)->fold(y, n, &sum);
+  return sum;
+}
+
+static double exp_sum_f64(const double *x, double shift, int64_t n, double *y) {
+  double sum;
+  exp_shifted_f64(x, shift, n, y);
+  th__fold_of(TH__FOLD_SUM, TH__F64)->fold(y, n, &sum);
+  return sum;
 }
 
 /* A line of one element type, seen in pieces of the computing type. */
@@ -54,7 +87,6 @@ static void *place_of(const line *l, char *out, int64_t out_step, int64_t first,
   }                                                                                                \
   static void sums_##id(const line *l, T *max, T *sum, T *last) {                                  \
     const th__fold *larger = th__fold_of(TH__FOLD_MAX, type);                                      \
-    const th__fold *plus = th__fold_of(TH__FOLD_SUM, type);                                        \
     T buffer[PIECE], part;                                                                         \
     int64_t n;                                                                                     \
     for (int64_t i = 0; i < l->n; i += PIECE) {                                                    \
@@ -68,9 +100,7 @@ static void *place_of(const line *l, char *out, int64_t out_step, int64_t first,
     *sum = 0;                                                                                      \
     for (int64_t i = 0; i < l->n; i += PIECE) {                                                    \
       const T *x = piece_of(l, i, &n, buffer);                                                     \
-      exp_shifted_##id(x, *max, n, last);                                                          \
-      plus->fold(last, n, &part);                                                                  \
-      *sum += part;                                                                                \
+      *sum += exp_sum_##id(x, *max, n, last);                                                      \
     }                                                                                              \
   }                                                                                                \
   static void softmax_##id(const line *l, char *out, int64_t out_step, T factor, int64_t label) {  \

@@ -10,7 +10,7 @@
 
 enum {
   COLUMNS = 256,    /* outputs side by side in one item */
-  COLUMN_LEAF = 64, /* rows added one after another */
+  COLUMN_LEAF = 64, /* rows joined before the tree */
   CHUNK = 65536,    /* most reduced elements per item and output */
   FEW = 32,         /* reductions shorter than this always go by columns */
   MANY_OUTPUTS = 16384
@@ -108,27 +108,27 @@ static const void *mapped(const run *r, const void *x, int64_t output, int64_t s
   return buffer;
 }
 
-/* Writes n finished accumulators to outputs from `first` on. */
-static void store(const run *r, int64_t first, int64_t n, const void *acc) {
+/* sums[i] /= count; of integers as f32. */
+static void divide(const run *r, int64_t n, void *sums) {
+  double count = (double)r->p.n_reduced;
+  th__word *words = sums;
+  float *out = sums; /* of words already read */
+  for (int64_t i = 0; i < n; i++) {
+    if (r->type == TH__F64)
+      words[i].f /= count;
+    else if (r->type == TH__F32)
+      out[i] /= (float)count;
+    else
+      out[i] = (float)((r->type == TH__I64 ? (double)words[i].i : (double)words[i].u) / count);
+  }
+}
+
+/* Writes n finished accumulators, which may be changed, to outputs from `first` on. */
+static void store(const run *r, int64_t first, int64_t n, void *acc) {
   th_dtype t = r->how->out_dtype;
   char *to = (char *)r->how->out + first * (int64_t)th_dtype_size(t);
-  if (!r->how->mean) {
-    th__scatter(t, to, 1, n, acc);
-    return;
-  }
-  double count = (double)r->p.n_reduced;
-  for (int64_t i = 0; i < n; i++) {
-    if (r->type == TH__F64) {
-      ((double *)to)[i] = ((const double *)acc)[i] / count;
-    } else if (r->type == TH__F32) {
-      float mean = ((const float *)acc)[i] / (float)count;
-      th__scatter(t, to + i * (int64_t)th_dtype_size(t), 1, 1, &mean);
-    } else {
-      double sum = r->type == TH__I64 ? (double)((const int64_t *)acc)[i]
-                                      : (double)((const uint64_t *)acc)[i];
-      ((float *)to)[i] = (float)(sum / count);
-    }
-  }
+  if (r->how->mean) divide(r, n, acc);
+  th__scatter(t, to, 1, n, acc);
 }
 
 /* The n reduced elements from `first` on, in row-first order, as an array. */
@@ -159,27 +159,34 @@ static void fold_row(const run *r, const char *base, int64_t output, int64_t fir
   memcpy(out, rows, (size_t)r->size);
 }
 
-/* One chunk of `width` neighbouring outputs: leaves of COLUMN_LEAF rows added one after another, joined pairwise. */
+/* Elements lie as the accumulators' type, neighbours side by side, and are folded as they are. */
+static bool lies_ready(const run *r, int64_t step) {
+  return th__computes_as_stored(r->p.kept.dtype) && step == 1 && !r->how->map && !r->how->logical;
+}
+
+/* One chunk of `width` neighbouring outputs: leaves of COLUMN_LEAF rows, joined pairwise. */
 static void fold_columns(const run *r, const char *base, int64_t output, int64_t width,
                          int64_t first, int64_t last, void *out) {
   th__word buffer[COLUMNS], rows[TH__PAIRWISE_LEVELS * COLUMNS];
   th__pairwise p = {
       .fold = r->fold, .width = width, .bytes = width * r->size, .rows = (char *)rows};
   const th_layout *reduced = &r->p.reduced;
-  int64_t item = (int64_t)th_dtype_size(reduced->dtype), in_leaf = 0;
+  int64_t item = (int64_t)th_dtype_size(reduced->dtype), in_leaf = 0, n;
   int64_t stride = r->p.kept.strides[r->p.kept.ndim - 1];
+  bool ready = lies_ready(r, stride);
   th__runs walk;
   th__runs_begin(&walk, &reduced, 1, first, last);
   while (th__runs_next(&walk)) {
     const char *row = base + walk.offset[0] * item;
-    for (int64_t i = 0; i < walk.run; i++, row += walk.step[0] * item) {
-      void *acc = th__pairwise_slot(&p);
-      const void *x = mapped(r, load(r, row, stride, width, buffer), output, 1, width, buffer);
-      if (in_leaf == 0)
-        memcpy(acc, x, (size_t)p.bytes);
+    for (int64_t i = 0; i < walk.run; i += n, row += n * walk.step[0] * item) {
+      const void *x = row;
+      n = 1;
+      if (!ready)
+        x = mapped(r, load(r, row, stride, width, buffer), output, 1, width, buffer);
       else
-        r->fold->join(acc, x, width);
-      if (++in_leaf < COLUMN_LEAF) continue;
+        n = walk.run - i < COLUMN_LEAF - in_leaf ? walk.run - i : COLUMN_LEAF - in_leaf;
+      r->fold->rows(th__pairwise_slot(&p), in_leaf == 0, x, walk.step[0], n, width);
+      if ((in_leaf += n) < COLUMN_LEAF) continue;
       th__pairwise_push(&p);
       in_leaf = 0;
     }
@@ -187,6 +194,25 @@ static void fold_columns(const run *r, const char *base, int64_t output, int64_t
   if (in_leaf > 0) th__pairwise_push(&p);
   th__pairwise_finish(&p);
   memcpy(out, rows, (size_t)p.bytes);
+}
+
+/* Lines without gaps, each a single leaf, at even distances: without what longer ones need. */
+static bool short_lines(const run *r) {
+  const plan *p = &r->p;
+  return !p->columns && p->kept.ndim == 1 && p->reduced.ndim == 1 &&
+         p->n_reduced <= TH__FOLD_LEAF && lies_ready(r, p->reduced.strides[0]);
+}
+
+static void fold_short_lines(int64_t from, int64_t to, void *arg) {
+  const run *r = arg;
+  int64_t step = r->p.kept.strides[0], n;
+  for (int64_t i = from; i < to; i += n) {
+    th__word acc[COLUMNS];
+    n = to - i < COLUMNS ? to - i : COLUMNS;
+    const char *x = (const char *)r->how->data + i * step * r->size;
+    r->fold->lines(x, step, r->p.n_reduced, n, acc);
+    store(r, i, n, acc);
+  }
 }
 
 static void fold_items(int64_t from, int64_t to, void *arg) {
@@ -236,8 +262,11 @@ static void fill_empty(const run *r) {
   th__word unit = {.i = kind == TH__FOLD_PROD || (r->how->logical && kind == TH__FOLD_MIN)};
   float single = kind == TH__FOLD_PROD;
   if (r->type == TH__F64) unit.f = (double)single;
-  for (int64_t i = 0; i < r->p.n_out; i++)
-    store(r, i, 1, r->type == TH__F32 ? (const void *)&single : (const void *)&unit);
+  for (int64_t i = 0; i < r->p.n_out; i++) {
+    th__word cell = unit;
+    if (r->type == TH__F32) cell.s = single;
+    store(r, i, 1, &cell);
+  }
 }
 
 void th__reduce(th_task_context *context, const th__reduction *how) {
@@ -251,7 +280,8 @@ void th__reduce(th_task_context *context, const th__reduction *how) {
   } else if (r.p.n_out > 0) {
     const plan *p = &r.p;
     int64_t cost = p->tile * (p->n_reduced < p->chunk ? p->n_reduced : p->chunk);
-    th_parallel_for(context, p->n_tiles * p->n_chunks, th__grain(cost), fold_items, &r);
+    th_parallel_for(context, p->n_tiles * p->n_chunks, th__grain(cost),
+                    short_lines(&r) ? fold_short_lines : fold_items, &r);
     if (p->n_chunks > 1)
       th_parallel_for(context, p->n_out, th__grain(p->n_chunks), join_chunks, &r);
   }

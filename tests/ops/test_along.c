@@ -96,6 +96,33 @@ Test(ops_along, masks) {
   for (int j = 0; j < 4; j++) th_release(all[j]);
 }
 
+/* Over the ends of lines, pieces and blocks; zeros of both signs, NaN, and a step. */
+Test(ops_along, nonzero_at_length) {
+  enum { ROWS = 61, COLUMNS = 700 };
+  static float x[ROWS * COLUMNS];
+  for (int i = 0; i < ROWS * COLUMNS; i++)
+    x[i] = i % 7 == 0 ? NAN : i % 3 == 0 ? -0.0f : i % 5 == 0 ? 0 : (float)i;
+  th_array *whole = th_from_host(x, TH_SHAPE(ROWS, COLUMNS), TH_F32, th_cpu(0));
+  for (int apart = 1; apart <= 2; apart++) {
+    th_array *a = th_slice(whole, apart == 1 ? "..." : ":, ::2"), *places[2];
+    static int64_t rows[ROWS * COLUMNS], columns[ROWS * COLUMNS];
+    cr_assert(eq(int, th_nonzero(a, places), TH_OK));
+    int64_t n = th_array_shape(places[0])[0], found = 0;
+    cr_assert(eq(int, th_read(places[0], rows, (size_t)n * sizeof *rows), TH_OK));
+    cr_assert(eq(int, th_read(places[1], columns, (size_t)n * sizeof *columns), TH_OK));
+    for (int i = 0; i < ROWS; i++)
+      for (int j = 0; j < COLUMNS / apart; j++) {
+        if (x[i * COLUMNS + j * apart] == 0) continue;
+        cr_assert(found < n && rows[found] == i && columns[found] == j, "place %d", (int)found);
+        found++;
+      }
+    cr_assert(found == n);
+    th_release(a);
+    for (int d = 0; d < 2; d++) th_release(places[d]);
+  }
+  th_release(whole);
+}
+
 Test(ops_along, nonzero) {
   th_array *noise_ = noisy(TH_SHAPE(130, 7, 90), TH_F32, 1), *places[3];
   th_array *few = th_greater_scalar(noise_, 1.7),

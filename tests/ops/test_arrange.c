@@ -107,6 +107,28 @@ Test(ops_arrange, repeat_and_tile) {
 }
 
 /* Eight dimensions leave no room for more: repetition goes dimension by dimension. */
+Test(ops_arrange, repeats_of_every_size_and_number) {
+  static const th_dtype types[] = {TH_U8, TH_F16, TH_F32, TH_F64};
+  th_array *counts = counted((const int64_t[]){3, 70}, 2);
+  for (int t = 0; t < 4; t++)
+    for (int64_t times = 1; times <= 6; times++)
+      for (int apart = 0; apart < 2; apart++) {
+        th_array *whole = th_astype(counts, types[t]);
+        th_array *a = apart ? th_slice(whole, ":, ::2") : th_retain(whole);
+        th_array *r = th_repeat(a, times, 1), *wide = th_astype(r, TH_F64);
+        double got[3 * 70 * 6];
+        int64_t n = 70 / (1 + apart) * times;
+        cr_assert(has_shape(r, (const int64_t[]){3, n}, 2));
+        cr_assert(eq(int, th_read(wide, got, (size_t)(3 * n) * sizeof *got), TH_OK));
+        for (int64_t i = 0; i < 3 * n; i++)
+          cr_assert(got[i] == (double)(i / n * 70 + i % n / times * (1 + apart)), "element %d",
+                    (int)i);
+        th_array *all[] = {whole, a, r, wide};
+        for (int j = 0; j < 4; j++) th_release(all[j]);
+      }
+  th_release(counts);
+}
+
 Test(ops_arrange, eight_dimensions_are_repeated) {
   th_array *a = counted(TH_SHAPE(2, 1, 2, 1, 2, 1, 1, 2));
   th_array *t = th_tile(a, (const int64_t[]){2, 3, 1, 1, 2, 1, 1, 2}, 8), *r = th_repeat(a, 2, 4);

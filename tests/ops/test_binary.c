@@ -227,3 +227,50 @@ Test(binary, long_and_strided) {
   free(s);
   free(t);
 }
+
+static bool same_float(float a, float b) {
+  return (a != a && b != b) || (a == b && !signbit(a) == !signbit(b));
+}
+
+static void check_powers(const float *x, const float *y, int n, double most) {
+  const int64_t shape[] = {n};
+  float got[1024];
+  th_array *a = th_from_host(x, shape, 1, TH_F32, th_cpu(0));
+  th_array *b = th_from_host(y, shape, 1, TH_F32, th_cpu(0)), *c = th_pow(a, b);
+  cr_assert(eq(int, th_read(c, got, (size_t)n * sizeof *got), TH_OK));
+  for (int i = 0; i < n; i++) {
+    double exact = pow((double)x[i], (double)y[i]), gap;
+    float nearest = (float)exact;
+    if (same_float(got[i], nearest)) continue;
+    gap = fabs((double)nextafterf(nearest, INFINITY) - (double)nearest);
+    cr_assert(isfinite(nearest) && fabs((double)got[i] - exact) <= most * gap,
+              "%a to the %a: %a, not %a", (double)x[i], (double)y[i], (double)got[i], exact);
+  }
+}
+
+Test(binary, powers_of_f32_at_their_edges) {
+  static const float special[] = {0,        -0.0f,     1,          -1,          2,       -2,
+                                  3,        -3,        0.5f,       -0.5f,       1.5f,    -1.5f,
+                                  INFINITY, -INFINITY, NAN,        1e-45f,      -1e-45f, 3e38f,
+                                  -3e38f,   16777215,  -16777215,  33554432,    127,     128,
+                                  -126,     -149,      0.9999999f, 1.00000012f, -150,    1e-38f};
+  enum { N = sizeof special / sizeof *special };
+  float x[N * N], y[N * N];
+  for (int i = 0; i < N * N; i++) {
+    x[i] = special[i / N];
+    y[i] = special[i % N];
+  }
+  check_powers(x, y, N * N, 0.51);
+}
+
+Test(binary, powers_of_f32_are_rounded_once) {
+  float x[1024], y[1024];
+  for (int round = 0; round < 40; round++) {
+    for (int i = 0; i < 1024; i++) {
+      x[i] = (float)rand() / (float)RAND_MAX * 4 * (round % 2 && i % 3 == 0 ? -1 : 1);
+      y[i] = ((float)rand() / (float)RAND_MAX - 0.5f) * 60;
+      if (round % 2) y[i] = rintf(y[i]);
+    }
+    check_powers(x, y, 1024, 0.51);
+  }
+}

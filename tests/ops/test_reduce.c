@@ -229,6 +229,28 @@ Test(ops_reduce, nan_wins_wherever_it_stands) {
     }
 }
 
+/* In each row of eight that are joined at once, of those behind them, and in each of many lines. */
+Test(ops_reduce, nan_wins_in_every_row_and_line) {
+  enum { N = 75, COLUMNS = 21 };
+  static float x[N * COLUMNS];
+  for (int at = 0; at < N; at++)
+    for (int kind = MAX; kind <= MIN; kind++)
+      for (int axis = 0; axis < 2; axis++) {
+        float out[COLUMNS];
+        for (int i = 0; i < N * COLUMNS; i++) x[i] = (float)(i % 17 - 8);
+        for (int j = 0; j < COLUMNS; j++) x[axis ? j * N + at : at * COLUMNS + j] = j % 2 ? NAN : 1;
+        const int64_t shape[] = {axis ? COLUMNS : N, axis ? N : COLUMNS};
+        th_array *a = th_from_host(x, shape, 2, TH_F32, th_cpu(0));
+        th_array *r = calls[kind](a, &axis, 1, false);
+        cr_assert(eq(int, th_read(r, out, sizeof out), TH_OK));
+        for (int j = 0; j < COLUMNS; j++)
+          cr_assert(isnan(out[j]) ? j % 2 : out[j] == (kind == MAX ? 8 : -8) && j % 2 == 0,
+                    "%s along %d, NaN at %d: %g", names[kind], axis, at, (double)out[j]);
+        th_release(a);
+        th_release(r);
+      }
+}
+
 Test(ops_reduce, nothing_reduces_to_the_unit) {
   th_array *a = th_zeros(TH_SHAPE(0), TH_F32, th_cpu(0));
   cr_assert(eq(dbl, take_value(th_sum(a, NULL, 0, false), 0), 0));
