@@ -97,7 +97,7 @@ static bool must_pack(const th_layout *l, bool vector_is_row) {
                        : !readable(l->shape[0], 1, l->strides[0], 1);
 }
 
-#define LEAST_CUT 5e5 /* of own kernels: 5 us, of which a second thread saves two */
+#define LEAST_CUT 1e6 /* of own kernels: 10 us, of which a second thread saves a few */
 
 /* As few tiles as keep all processors of the machine busy, because each tile packs its operands anew: 16 tiles of a product of
  * 2048 take a tenth longer than 2. Twice as many when halving does not come out even. The machine's processors, not the
@@ -130,20 +130,18 @@ static th__gemm own_tile(const gemm *g) {
                     .c_col = 1};
 }
 
-/* Own kernels copy a tile's part of one operand and read the other where it lies, so tiles are cut across the copied one as long
- * as they stay wide. */
+/* Across rows, so that threads write apart from each other (a prefetcher that runs into the neighbour's half of a row costs as
+ * much as the second thread saves), unless there are so few that each tile's copy of b would tell. */
 static void cut_own(gemm *g, double flops) {
   int size = (int)th__compute_size(g->type);
   th__gemm tile = own_tile(g);
   g->way = th__gemm_way_of(&tile, size);
-  int64_t *wide = g->way.turned ? &g->tile_m : &g->tile_n, lanes = 32 / size;
-  int64_t *other = g->way.turned ? &g->tile_n : &g->tile_m;
-  if (flops >= LEAST_CUT && !(g->n_batch >= 8 && flops < 1 << 28)) {
-    for (int64_t tiles = 1, wanted = tiles_wanted(flops); tiles < wanted; tiles *= 2) {
-      bool across = *wide >= 16 * lanes || *wide >= *other;
-      int64_t *cut = across ? wide : other, unit = across ? lanes : 6;
-      *cut = ((*cut + 1) / 2 + unit - 1) / unit * unit;
-    }
+  if (flops < LEAST_CUT || (g->n_batch >= 8 && flops < 1 << 28)) return;
+  for (int64_t tiles = 1, wanted = tiles_wanted(flops); tiles < wanted; tiles *= 2) {
+    bool rows = g->tile_m >= 96 || g->tile_n < 128;
+    int64_t *cut = rows ? &g->tile_m : &g->tile_n;
+    int64_t unit = !rows ? 64 / size : g->way.turned ? 32 / size : 4;
+    *cut = ((*cut + 1) / 2 + unit - 1) / unit * unit;
   }
   tile = own_tile(g);
   g->way = th__gemm_way_of(&tile, size);
