@@ -15,9 +15,9 @@
 #define AVX2 __attribute__((target("avx2,fma")))
 
 enum {
-  ROWS = 6,    /* of a tile */
-  SLICE = 384, /* of k at most: what a tile reads fits the first-level cache. Bits depend on it */
-  DIRECT = 48, /* rows of a that use b where it lies: for more, copying it into panels pays */
+  ROWS = 6,     /* of a tile */
+  SLICE = 384,  /* of k at most: what a tile reads fits the first-level cache. Bits depend on it */
+  DIRECT = 100, /* rows of a that use b where it lies: for more, copying it into panels pays */
   NEAR = 256 * 1024,  /* bytes of a that need no asking for */
   LEAST = 256 * 1024, /* bytes of panels */
   MOST = 1024 * 1024
