@@ -39,7 +39,7 @@ static int64_t next_rows(int64_t left) {
 #define FMA(x, y, z) _mm256_fmadd_ps(x, y, z)
 #define ADD(x, y)    _mm256_add_ps(x, y)
 #define ZERO()       _mm256_setzero_ps()
-#include "ops/linear/gemm_tile.h"
+#include "ops/linear/gemm_tile.def"
 
 #define T            double
 #define V            __m256d
@@ -51,7 +51,7 @@ static int64_t next_rows(int64_t left) {
 #define FMA(x, y, z) _mm256_fmadd_pd(x, y, z)
 #define ADD(x, y)    _mm256_add_pd(x, y)
 #define ZERO()       _mm256_setzero_pd()
-#include "ops/linear/gemm_tile.h"
+#include "ops/linear/gemm_tile.def"
 
 static int64_t up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
 
