@@ -227,8 +227,11 @@ static int64_t tile_count(const gemm *g) {
   return g->n_batch * ((g->n + g->tile_n - 1) / g->tile_n) * ((g->m + g->tile_m - 1) / g->tile_m);
 }
 
-/* Threads that tiles of one product can be with at a time: each needs a scratch of its own. */
+#define ON_STACK 4096 /* bytes of scratch that need no workspace */
+
+/* Of the workspace: as many as threads can be with tiles of one product at a time. */
 static int64_t scratches(const gemm *g) {
+  if (!g->own || g->way.scratch <= ON_STACK) return 0;
   int64_t tiles = tile_count(g), most = th__thread_processors();
   return tiles < most ? tiles : most;
 }
@@ -239,7 +242,7 @@ static int64_t workspace_of(const gemm *g, const th_infer *io) {
   if (g->pack_b) bytes += rounded(th__layout_size(&io->in[1]) * size);
   if (g->pack_c) bytes += rounded(th__layout_size(&io->out[0]) * size);
   if (io->n_in > 2) bytes += rounded(g->n * size);
-  if (g->own) bytes += rounded(scratches(g)) + scratches(g) * g->way.scratch;
+  bytes += rounded(scratches(g)) + scratches(g) * g->way.scratch;
   return bytes;
 }
 
@@ -331,23 +334,25 @@ static void one_tile(const run *r, int64_t index, int64_t row, int64_t column, c
 }
 
 /* There are as many as threads, so one is free. */
-static int64_t take_scratch(const run *r) {
-  int64_t i = 0, n = scratches(&r->g);
-  while (th__exchange(&r->taken[i], 1, TH__ACQUIRE) != 0) i = (i + 1) % n;
+static int64_t take_scratch(const run *r, int64_t n) {
+  int64_t i = 0;
+  while (th__exchange(&r->taken[i], 1, TH__ACQUIRE) != 0) i = i + 1 < n ? i + 1 : 0;
   return i;
 }
 
 static void tiles(int64_t first, int64_t last, void *arg) {
   const run *r = arg;
   const gemm *g = &r->g;
-  int64_t mine = g->own ? take_scratch(r) : 0;
+  _Alignas(64) char small[ON_STACK];
+  int64_t n = scratches(g), mine = n > 0 ? take_scratch(r, n) : 0;
+  char *scratch = n > 0 ? r->scratch + mine * g->way.scratch : small;
   int64_t across = (g->n + g->tile_n - 1) / g->tile_n, down = (g->m + g->tile_m - 1) / g->tile_m;
   for (int64_t i = first; i < last; i++) {
     int64_t in_matrix = i % (across * down);
     one_tile(r, i / (across * down), in_matrix / across * g->tile_m, in_matrix % across * g->tile_n,
-             r->scratch + mine * g->way.scratch);
+             scratch);
   }
-  if (g->own) th__store(&r->taken[mine], 0, TH__RELEASE);
+  if (n > 0) th__store(&r->taken[mine], 0, TH__RELEASE);
 }
 
 typedef struct conversion {
@@ -397,7 +402,7 @@ static th_status matmul_cpu(const th_kernel_args *k) {
   r.b = g->pack_b ? packed(k, 1, size, &room) : k->in_data[1];
   r.bias = k->n_in > 2 ? packed(k, 2, size, &room) : NULL;
   r.c = g->pack_c ? take_room(&room, n_out * size) : k->out_data[0];
-  if (g->own) {
+  if (scratches(g) > 0) {
     r.taken = (void *)take_room(&room, scratches(g));
     memset((void *)r.taken, 0, (size_t)scratches(g));
     r.scratch = room;
