@@ -191,6 +191,15 @@ static void join_rows(gemm *g) {
   g->batch_a.ndim = g->batch_b.ndim = 0;
 }
 
+/* Own kernels leave to BLAS what it can read and does quicker: vectors, and f64 from some 370 rows and columns on. */
+static bool takes_own(const gemm *g) {
+  if (is_integer(g) || !th__gemm_present() || g->m * g->n * g->k == 0) return false;
+  bool readable_by_blas =
+      readable(g->m, g->k, g->a_row, g->a_col) && readable(g->k, g->n, g->b_row, g->b_col);
+  bool large = g->type == TH__F64 && 2.0 * (double)g->m * (double)g->n * (double)g->k > 1e8;
+  return !readable_by_blas || !(g->m == 1 || g->n == 1 || large);
+}
+
 static gemm plan(const th_layout *a, const th_layout *b) {
   gemm g = {.type = th__compute_of(a->dtype), .n_batch = 1};
   g.pack_a = must_pack(a, true);
@@ -214,9 +223,7 @@ static gemm plan(const th_layout *a, const th_layout *b) {
     g.n_batch = 0;
   for (int d = 0; d < batch.ndim; d++) g.n_batch *= batch.shape[d];
   if (g.n_batch > 1 || g.batch_a.ndim > 0) join_rows(&g);
-  bool vector = (g.m == 1 || g.n == 1) && readable(g.m, g.k, g.a_row, g.a_col) &&
-                readable(g.k, g.n, g.b_row, g.b_col);
-  g.own = !is_integer(&g) && th__gemm_present() && !vector && g.m * g.n * g.k > 0;
+  g.own = takes_own(&g);
   choose_tiles(&g);
   return g;
 }
