@@ -1,12 +1,15 @@
-/* Owns matmul and linear. Products run as tiles of single-threaded BLAS calls (plain loops for integers) under the engine's
- * parallel loop; tiles depend on the shapes only. Operands are used in place where BLAS can read them (rows or columns
- * contiguous) and otherwise packed into the workspace; halves and narrow integers compute in f32 and 64 bits there. */
+/* Owns matmul and linear. Products run as tiles under the engine's parallel loop, each by one thread: by kernels of our own
+ * (gemm.h) where the processor has them, which read any strides; else, and for products by a vector, by BLAS, for which operands
+ * without contiguous rows or columns are packed into the workspace; plain loops for integers. Tiles depend on the shapes only.
+ * Halves and narrow integers compute in f32 and 64 bits, packed. */
 #include <limits.h>
 #include <string.h>
 
+#include "engine/base/atomic.h"
 #include "engine/base/error.h"
 #include "engine/base/thread.h"
 #include "ops/linear/blas.h"
+#include "ops/linear/gemm.h"
 #include "ops/op.h"
 #include "ops/loops/runs.h"
 
@@ -19,6 +22,8 @@ typedef struct gemm {
   int64_t a_row, a_col, b_row, b_col;
   bool pack_a, pack_b, pack_c;
   int64_t tile_m, tile_n;
+  bool own;         /* by gemm.h, */
+  th__gemm_way way; /* this way */
 } gemm;
 
 /* --- inference --- */
@@ -74,16 +79,25 @@ static bool readable(int64_t rows, int64_t columns, int64_t row, int64_t column)
   return rows_readable(rows, columns, row, column) || rows_readable(columns, rows, column, row);
 }
 
+static bool is_integer(const gemm *g) { return g->type == TH__I64 || g->type == TH__U64; }
+
+/* Operands of these types need no packing for their strides. */
+static bool any_strides(th__compute c) {
+  return c == TH__I64 || c == TH__U64 || th__gemm_present();
+}
+
 static bool must_pack(const th_layout *l, bool vector_is_row) {
   th__compute c = th__compute_of(l->dtype);
   if ((int64_t)th_dtype_size(l->dtype) != th__compute_size(c)) return true;
-  if (c == TH__I64 || c == TH__U64) return false;
+  if (any_strides(c)) return false;
   if (l->ndim > 1)
     return !readable(l->shape[l->ndim - 2], l->shape[l->ndim - 1], l->strides[l->ndim - 2],
                      l->strides[l->ndim - 1]);
   return vector_is_row ? !readable(1, l->shape[0], l->shape[0], l->strides[0])
                        : !readable(l->shape[0], 1, l->strides[0], 1);
 }
+
+#define LEAST_CUT 1e6 /* of own kernels: 10 us, of which a second thread saves a few */
 
 /* As few tiles as keep all processors of the machine busy, because each tile packs its operands anew: 16 tiles of a product of
  * 2048 take a tenth longer than 2. Twice as many when halving does not come out even. The machine's processors, not the
@@ -104,12 +118,45 @@ static bool likes_small_tiles(void) {
 #endif
 }
 
+static th__gemm own_tile(const gemm *g) {
+  return (th__gemm){.m = g->tile_m,
+                    .n = g->tile_n,
+                    .k = g->k,
+                    .a_row = g->a_row,
+                    .a_col = g->a_col,
+                    .b_row = g->b_row,
+                    .b_col = g->b_col,
+                    .c_row = g->n,
+                    .c_col = 1};
+}
+
+/* Across rows, so that threads write apart from each other (a prefetcher that runs into the neighbour's half of a row costs as
+ * much as the second thread saves), unless there are so few that each tile's copy of b would tell. */
+static void cut_own(gemm *g, double flops) {
+  int size = (int)th__compute_size(g->type);
+  th__gemm tile = own_tile(g);
+  g->way = th__gemm_way_of(&tile, size);
+  if (flops < LEAST_CUT || (g->n_batch >= 8 && flops < 1 << 28)) return;
+  for (int64_t tiles = 1, wanted = tiles_wanted(flops); tiles < wanted; tiles *= 2) {
+    bool rows = g->tile_m >= 96 || g->tile_n < 128;
+    int64_t *cut = rows ? &g->tile_m : &g->tile_n;
+    int64_t unit = !rows ? 64 / size : g->way.turned ? 32 / size : 4;
+    *cut = ((*cut + 1) / 2 + unit - 1) / unit * unit;
+  }
+  tile = own_tile(g);
+  g->way = th__gemm_way_of(&tile, size);
+}
+
 /* Small tiles suit products up to some 64 MFLOP; longer inner sizes and larger products want halves. Beyond 2048 packing costs
  * nothing to speak of, and more tiles balance better. */
 static void choose_tiles(gemm *g) {
   double flops = 2.0 * (double)g->m * (double)g->n * (double)g->k;
   g->tile_m = g->m;
   g->tile_n = g->n;
+  if (g->own) {
+    cut_own(g, flops);
+    return;
+  }
   if (flops < 1 << 20 || (g->n_batch >= 8 && flops < 1 << 28)) return;
   if (flops < 64e6 && g->k < 512 && g->m > 1 && g->n > 1 && likes_small_tiles()) {
     g->tile_m = g->m < 48 ? g->m : 48;
@@ -137,11 +184,20 @@ static void join_rows(gemm *g) {
   rows.ndim = th__layouts_collapse(&rows, 1);
   if (rows.ndim > 1 || m > INT_MAX) return;
   int64_t row = rows.ndim == 1 ? rows.strides[0] : g->k;
-  if (g->type != TH__I64 && g->type != TH__U64 && !readable(m, g->k, row, g->a_col)) return;
+  if (!any_strides(g->type) && !readable(m, g->k, row, g->a_col)) return;
   g->m = m;
   g->a_row = row;
   g->n_batch = 1;
   g->batch_a.ndim = g->batch_b.ndim = 0;
+}
+
+/* Own kernels leave to BLAS what it can read and does quicker: vectors, and f64 from some 370 rows and columns on. */
+static bool takes_own(const gemm *g) {
+  if (is_integer(g) || !th__gemm_present() || g->m * g->n * g->k == 0) return false;
+  bool readable_by_blas =
+      readable(g->m, g->k, g->a_row, g->a_col) && readable(g->k, g->n, g->b_row, g->b_col);
+  bool large = g->type == TH__F64 && 2.0 * (double)g->m * (double)g->n * (double)g->k > 1e8;
+  return !readable_by_blas || !(g->m == 1 || g->n == 1 || large);
 }
 
 static gemm plan(const th_layout *a, const th_layout *b) {
@@ -167,11 +223,25 @@ static gemm plan(const th_layout *a, const th_layout *b) {
     g.n_batch = 0;
   for (int d = 0; d < batch.ndim; d++) g.n_batch *= batch.shape[d];
   if (g.n_batch > 1 || g.batch_a.ndim > 0) join_rows(&g);
+  g.own = takes_own(&g);
   choose_tiles(&g);
   return g;
 }
 
 static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+static int64_t tile_count(const gemm *g) {
+  return g->n_batch * ((g->n + g->tile_n - 1) / g->tile_n) * ((g->m + g->tile_m - 1) / g->tile_m);
+}
+
+#define ON_STACK 4096 /* bytes of scratch that need no workspace */
+
+/* Of the workspace: as many as threads can be with tiles of one product at a time. */
+static int64_t scratches(const gemm *g) {
+  if (!g->own || g->way.scratch <= ON_STACK) return 0;
+  int64_t tiles = tile_count(g), most = th__thread_processors();
+  return tiles < most ? tiles : most;
+}
 
 static int64_t workspace_of(const gemm *g, const th_infer *io) {
   int64_t size = th__compute_size(g->type), bytes = 0;
@@ -179,6 +249,7 @@ static int64_t workspace_of(const gemm *g, const th_infer *io) {
   if (g->pack_b) bytes += rounded(th__layout_size(&io->in[1]) * size);
   if (g->pack_c) bytes += rounded(th__layout_size(&io->out[0]) * size);
   if (io->n_in > 2) bytes += rounded(g->n * size);
+  bytes += rounded(scratches(g)) + scratches(g) * g->way.scratch;
   return bytes;
 }
 
@@ -187,7 +258,9 @@ static int64_t workspace_of(const gemm *g, const th_infer *io) {
 typedef struct run {
   gemm g;
   const char *a, *b, *bias; /* of the computing type; bias contiguous or NULL */
-  char *c;
+  char *c, *scratch;
+  _Atomic uint8_t
+      *taken; /* of each scratch: acquire when taken pairs with release when given back */
 } run;
 
 /* The body of one tile: c (rows n apart) = [bias +] a b. */
@@ -228,7 +301,14 @@ static void tile_int(const run *r, const uint64_t *a, const uint64_t *b, uint64_
     }
 }
 
-static void one_tile(const run *r, int64_t index, int64_t row, int64_t column) {
+static void tile_own(const run *r, const char *a, const char *b, char *c, int64_t m, int64_t n,
+                     bool add, char *scratch) {
+  th__gemm tile = own_tile(&r->g);
+  tile.m = m, tile.n = n, tile.a = a, tile.b = b, tile.c = c, tile.add = add;
+  th__gemm_run(&tile, &r->g.way, (int)th__compute_size(r->g.type), scratch);
+}
+
+static void one_tile(const run *r, int64_t index, int64_t row, int64_t column, char *scratch) {
   const gemm *g = &r->g;
   int64_t size = th__compute_size(g->type);
   int64_t m = g->m - row < g->tile_m ? g->m - row : g->tile_m;
@@ -238,9 +318,9 @@ static void one_tile(const run *r, int64_t index, int64_t row, int64_t column) {
   const char *a = r->a + (a_at + row * g->a_row) * size;
   const char *b = r->b + (b_at + column * g->b_col) * size;
   char *c = r->c + ((index * g->m + row) * g->n + column) * size;
-  bool integer = g->type == TH__I64 || g->type == TH__U64;
+  bool integer = is_integer(g);
   /* Vector products add to zeros: not every BLAS leaves a target alone that it is told to overwrite. */
-  bool preset = integer || g->k == 0 || g->m == 1 || g->n == 1;
+  bool preset = integer || g->k == 0 || (!g->own && (g->m == 1 || g->n == 1));
   for (int64_t i = 0; i < m && (preset || r->bias != NULL); i++) {
     char *line = c + i * g->n * size;
     if (r->bias != NULL)
@@ -250,7 +330,9 @@ static void one_tile(const run *r, int64_t index, int64_t row, int64_t column) {
   }
   preset = preset || r->bias != NULL;
   if (g->k == 0) return;
-  if (integer)
+  if (g->own)
+    tile_own(r, a, b, c, m, n, preset, scratch);
+  else if (integer)
     tile_int(r, (const void *)a, (const void *)b, (void *)c, m, n);
   else if (g->type == TH__F32)
     tile_f32(r, (const void *)a, (const void *)b, (void *)c, m, n, preset);
@@ -258,15 +340,26 @@ static void one_tile(const run *r, int64_t index, int64_t row, int64_t column) {
     tile_f64(r, (const void *)a, (const void *)b, (void *)c, m, n, preset);
 }
 
+/* There are as many as threads, so one is free. */
+static int64_t take_scratch(const run *r, int64_t n) {
+  int64_t i = 0;
+  while (th__exchange(&r->taken[i], 1, TH__ACQUIRE) != 0) i = i + 1 < n ? i + 1 : 0;
+  return i;
+}
+
 static void tiles(int64_t first, int64_t last, void *arg) {
   const run *r = arg;
   const gemm *g = &r->g;
+  _Alignas(64) char small[ON_STACK];
+  int64_t n = scratches(g), mine = n > 0 ? take_scratch(r, n) : 0;
+  char *scratch = n > 0 ? r->scratch + mine * g->way.scratch : small;
   int64_t across = (g->n + g->tile_n - 1) / g->tile_n, down = (g->m + g->tile_m - 1) / g->tile_m;
   for (int64_t i = first; i < last; i++) {
     int64_t in_matrix = i % (across * down);
-    one_tile(r, i / (across * down), in_matrix / across * g->tile_m,
-             in_matrix % across * g->tile_n);
+    one_tile(r, i / (across * down), in_matrix / across * g->tile_m, in_matrix % across * g->tile_n,
+             scratch);
   }
+  if (n > 0) th__store(&r->taken[mine], 0, TH__RELEASE);
 }
 
 typedef struct conversion {
@@ -316,9 +409,14 @@ static th_status matmul_cpu(const th_kernel_args *k) {
   r.b = g->pack_b ? packed(k, 1, size, &room) : k->in_data[1];
   r.bias = k->n_in > 2 ? packed(k, 2, size, &room) : NULL;
   r.c = g->pack_c ? take_room(&room, n_out * size) : k->out_data[0];
-  int64_t across = (g->n + g->tile_n - 1) / g->tile_n, down = (g->m + g->tile_m - 1) / g->tile_m;
+  if (scratches(g) > 0) {
+    r.taken = (void *)take_room(&room, scratches(g));
+    memset((void *)r.taken, 0, (size_t)scratches(g));
+    r.scratch = room;
+  }
   int64_t cost = g->tile_m * g->tile_n * (g->k + 1) / 16; /* some 16 multiplications per visit */
-  th_parallel_for(k->context, g->n_batch * across * down, th__grain(cost), tiles, &r);
+  bool cut = g->tile_m < g->m || g->tile_n < g->n;
+  th_parallel_for(k->context, tile_count(g), cut ? 1 : th__grain(cost), tiles, &r);
   if (g->pack_c) {
     conversion c = {
         .layout = &k->out[0], .data = k->out_data[0], .packed = r.c, .size = size, .unpack = true};
