@@ -2,6 +2,7 @@
  * their own gradients are checked, too. */
 #include "ops/params_nn.h"
 #include "support/op_cases.h"
+#include "ops/nn/clip.h"
 #include "thrum/thrum.h"
 
 #define CALL(id, expression)                                                                       \
@@ -68,6 +69,19 @@ static th_array *call_adam(th_array *const *in, int n, void *user) {
   return op_case_checked(p, status);
 }
 
+static th_array *call_gradients_norm(th_array *const *in, int n, void *user) {
+  return th__gradients_norm_call(in, 2, 2);
+}
+
+static th_array *call_gradients_shrink(th_array *const *in, int n, void *user) {
+  th_array *g[] = {op_case_target(in[0], ((const op_call_context *)user)->strided_target),
+                   op_case_target(in[1], false), th__gradients_norm_call(in, 2, 2)};
+  th_status status = th__gradients_shrink_call(g, 3, 0.5);
+  th_release(g[1]);
+  th_release(g[2]);
+  return op_case_checked(g[0], status);
+}
+
 static th_array *call_rmsprop(th_array *const *in, int n, void *user) {
   th_array *p = op_case_target(in[0], ((const op_call_context *)user)->strided_target);
   th_array *s = op_case_target(in[2], false), *v = op_case_target(in[3], false), *g = in[1];
@@ -126,6 +140,12 @@ const op_case op_cases_nn[] = {
     {"batch_norm", call_batch_norm, {X3, {'x', 1, {3}}, {'x', 1, {3}}}, 0, OP_CASE_ROUNDS},
     {"batch_norm_slope", call_batch_slope, {X3, X3, {'x', 2, {3, 1}}}, 0, OP_CASE_ROUNDS},
     {"adam_step", call_adam, {X2, X2, X2, X2}, TH_FLOATS, OP_CASE_EMPTY | OP_CASE_ROUNDS},
+    {"gradients_norm", call_gradients_norm, {X2, X2}, TH_FLOATS, OP_CASE_EMPTY | OP_CASE_ROUNDS},
+    {"gradients_shrink",
+     call_gradients_shrink,
+     {X2, X2},
+     TH_FLOATS,
+     OP_CASE_EMPTY | OP_CASE_ROUNDS},
     {"rmsprop_step", call_rmsprop, {X2, X2, X2, X2}, TH_FLOATS, OP_CASE_EMPTY | OP_CASE_ROUNDS},
     {0},
 };
