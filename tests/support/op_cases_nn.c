@@ -54,6 +54,7 @@ CALL(layer_norm, th_layer_norm(in[0], 2, in[1], in[2], 1e-5))
 CALL(rms_norm, th_rms_norm(in[0], 1, in[1], 1e-5))
 CALL(batch_norm, th_batch_norm(in[0], NULL, NULL, in[1], in[2], true, 0.1, 1e-5))
 DIRECT(last_slope, th__norm_params, .axes = 4, .center = true, .eps = 1e-3)
+DIRECT(weights_slope, th__norm_params, .axes = 4, .center = true, .eps = 1e-3)
 DIRECT(rms_slope, th__norm_params, .axes = 6, .eps = 1e-3)
 DIRECT(batch_slope, th__norm_params, .axes = 5, .center = true, .eps = 1e-3)
 
@@ -134,6 +135,7 @@ const op_case op_cases_nn[] = {
     {"avg_pool2d", call_avg_pool2d, {PLANES}, 0, OP_CASE_ROUNDS},
     {"avg_pool2d_slope", call_avg_slope, {POOLED}, 0, OP_CASE_ROUNDS},
     {"layer_norm", call_layer_norm, {X3, X2, X2}, 0, OP_CASE_ROUNDS},
+    {"norm_weights", call_weights_slope, {X3, X3}, 0, OP_CASE_ROUNDS},
     {"layer_norm_slope", call_last_slope, {X3, X3, {'x', 1, {4}}}, 0, OP_CASE_ROUNDS},
     {"rms_norm", call_rms_norm, {X3, {'x', 1, {4}}}, 0, OP_CASE_ROUNDS},
     {"rms_norm_slope", call_rms_slope, {X3, X3, X2}, 0, OP_CASE_ROUNDS},
