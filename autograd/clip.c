@@ -1,5 +1,5 @@
-/* Owns the clipping of gradients. Norms are arrays like any others, so nothing waits: the norm of each gradient is computed where it
- * lies, they meet on one device, and the factor goes back to every gradient. */
+/* Owns the clipping of gradients. Norms are arrays like any others, so nothing waits: the norm of the gradients of each device is
+ * computed there, they meet on one device, and the common norm goes back to all. */
 #include <math.h>
 
 #include "autograd/optim.h"
@@ -7,6 +7,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "ops/compose.h"
+#include "ops/nn/clip.h"
 
 th_status th__gradients_take(const char *who, th_array *const *leaves, int n, th__gradients *g) {
   TH_TRY(th__leaves_check(who, leaves, n));
@@ -32,34 +33,78 @@ th_array *th__placed(th_array *a, th_dtype t, th_device d) {
   return a == NULL || th_device_equal(th_array_device(a), d) ? a : th_copy_to(a, d);
 }
 
-th_array *th__gradients_norm(const th__gradients *g, double order, th_device home) {
-  th_array **norms = th__alloc((size_t)g->n * sizeof(*norms));
-  th_dtype t = TH_F32;
-  if (norms == NULL) return NULL;
-  for (int i = 0; i < g->n; i++)
-    if (th_array_dtype(g->list[i]) == TH_F64) t = TH_F64;
+/* The gradients on the device of the first that is not done, in list, which has room for one more; returns how many. */
+static int next_group(const th__gradients *g, bool *done, th_array **list) {
+  int n = 0;
   for (int i = 0; i < g->n; i++) {
-    th_array *own = g->list[i];
+    th_device d = th_array_device(g->list[i]);
+    if (done[i] || (n > 0 && !th_device_equal(d, th_array_device(list[0])))) continue;
+    done[i] = true;
+    list[n++] = g->list[i];
+  }
+  return n;
+}
+
+/* Room for the lists of groups: as many arrays twice, and a mark for each. */
+static th_array **group_room(const th__gradients *g, bool **done) {
+  size_t n = (size_t)g->n + 1;
+  th_array **room = th__zalloc(2 * n * sizeof(*room) + n);
+  *done = (bool *)(room + 2 * n);
+  return room;
+}
+
+/* Of a device without an operator for many gradients: one by one. */
+static int norms_apart(th_array *const *list, int n, double order, th_dtype t, th_device home,
+                       th_array **norms) {
+  for (int i = 0; i < n; i++) {
+    th_array *own = list[i];
     if (order == 2) own = th__placed(own, t, th_array_device(own));
     norms[i] = th__placed(th_vector_norm(own, NULL, 0, order, false), t, home);
   }
-  th_array *total = th_vector_norm(th_stack(norms, g->n, 0), NULL, 0, order, false);
-  th__free(norms);
+  return n;
+}
+
+th_array *th__gradients_norm(const th__gradients *g, double order, th_device home) {
+  bool *done;
+  th_array **list = group_room(g, &done), **norms = list + g->n + 1;
+  th_dtype t = TH_F32;
+  int n = 0, size;
+  if (list == NULL) return NULL;
+  for (int i = 0; i < g->n; i++)
+    if (th_array_dtype(g->list[i]) == TH_F64) t = TH_F64;
+  while ((size = next_group(g, done, list)) > 0) {
+    if (th__gradients_fused(th_array_device(list[0])))
+      norms[n++] = th__placed(th__gradients_norm_call(list, size, order), t, home);
+    else
+      n += norms_apart(list, size, order, t, home, norms + n);
+  }
+  th_array *total =
+      n == 1 ? norms[0] : th_vector_norm(th_stack(norms, n, 0), NULL, 0, order, false);
+  th__free(list);
   return total;
 }
 
-/* Times min(1, max_norm / (norm + 1e-6)), every gradient. */
-static th_status scale_all(const th__gradients *g, const th_array *norm, double max_norm) {
+static th_status scale_apart(th_array *const *list, int n, const th_array *norm, double max_norm) {
   th_array *most = th_full_like(norm, max_norm);
   th_array *factor = th_minimum_scalar(th_divide(most, th_add_scalar(norm, 1e-6)), 1);
-  th_array *there = factor;
-  for (int i = 0; i < g->n; i++) {
-    th_device d = th_array_device(g->list[i]);
-    if (there == NULL || !th_device_equal(d, th_array_device(there)))
-      there = th__placed(factor, th_array_dtype(factor), d);
-    TH_TRY(th_multiply_inplace(g->list[i], there));
-  }
+  for (int i = 0; i < n; i++) TH_TRY(th_multiply_inplace(list[i], factor));
   return TH_OK;
+}
+
+/* Times min(1, max_norm / (norm + 1e-6)), every gradient: one task for each device. */
+static th_status scale_all(const th__gradients *g, th_array *norm, double max_norm) {
+  bool *done;
+  th_array **list = group_room(g, &done);
+  th_status status = list != NULL ? TH_OK : TH_ENOMEM;
+  int n;
+  while (status == TH_OK && (n = next_group(g, done, list)) > 0) {
+    th_device d = th_array_device(list[0]);
+    list[n] = th__placed(norm, th_array_dtype(norm), d);
+    status = th__gradients_fused(d) ? th__gradients_shrink_call(list, n + 1, max_norm)
+                                    : scale_apart(list, n, list[n], max_norm);
+  }
+  th__free(list);
+  return status;
 }
 
 th_array *th_clip_grad_norm(th_array *const *leaves, int n, double max_norm) {

@@ -160,15 +160,13 @@ static void hidden_waits(void) {
 
 int main(int argc, char **argv) {
   long n = 40;
-  const char *name = "cpu:0";
   const demo_option options[] = {
       {"n", "products in the memory part", .integer = &n},
-      {"device", "where the arrays are: cpu:0, cuda:0", .text = &name},
+      {"device", "where the arrays are: cpu:0, cuda:0", .device = &device},
   };
   DEMO_OPTIONS(argc, argv, "Time of calls against time of results; waits; memory of run-ahead.",
                options);
   if (n < 1) demo_die("--n must be at least 1");
-  device = demo_device(name);
   calling_and_finishing();
   waiting_for_one();
   waiting_each_time();

@@ -12,7 +12,7 @@ enum { TELL = 100 };
 
 /* Mean of -log probability of the characters behind all places of the pieces that begin at starts (n, 1). */
 static th_array *loss_at(const transformer *net, th_array *all, th_array *starts) {
-  th_array *places = th_add(starts, th_arange(0, (double)net->context, 1, TH_I64, th_cpu(0)));
+  th_array *places = th_add(starts, th_arange(0, (double)net->context, 1, TH_I64, net->device));
   th_array *logits = transformer_logits(net, th_take(all, places, 0));
   th_array *next = th_take(all, th_add_scalar(places, 1), 0);
   return DEMO_MAKE(
@@ -23,12 +23,12 @@ static th_array *loss_at(const transformer *net, th_array *all, th_array *starts
 static double evaluate(const transformer *net, th_array *all, int64_t batch) {
   int64_t pieces = (th_array_shape(all)[0] - 1) / net->context;
   bool was = th_grad_mode(false);
-  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, th_cpu(0)));
+  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, net->device));
   for (int64_t i = 0; i < pieces; i += batch) {
     th_scope scope = th_scope_begin();
     int64_t n = i + batch < pieces ? batch : pieces - i;
     th_array *starts = th_multiply_scalar(
-        th_arange((double)i, (double)(i + n), 1, TH_I64, th_cpu(0)), (double)net->context);
+        th_arange((double)i, (double)(i + n), 1, TH_I64, net->device), (double)net->context);
     th_array *loss = loss_at(net, all, th_reshape(starts, TH_SHAPE(n, 1)));
     DEMO_TRY(th_add_inplace(sum, DEMO_MAKE(th_multiply_scalar(loss, (double)n))));
     th_scope_end(scope);
@@ -44,10 +44,10 @@ static void write_text(const transformer *net, const text *t, th_generator *g, l
   int64_t *ids = malloc((size_t)n * sizeof *ids);
   bool was = th_grad_mode(false);
   th_scope scope = th_scope_begin();
-  th_array *drawn = DEMO_MAKE(th_empty(TH_SHAPE(n), TH_I64, th_cpu(0)));
-  th_array *context = DEMO_MAKE(th_empty(TH_SHAPE(1, net->context), TH_I64, th_cpu(0)));
+  th_array *drawn = DEMO_MAKE(th_empty(TH_SHAPE(n), TH_I64, net->device));
+  th_array *context = DEMO_MAKE(th_empty(TH_SHAPE(1, net->context), TH_I64, net->device));
   DEMO_TRY(th_assign(
-      context, th_take(t->test, th_arange(0, (double)net->context, 1, TH_I64, th_cpu(0)), 0)));
+      context, th_take(t->test, th_arange(0, (double)net->context, 1, TH_I64, net->device), 0)));
   for (long i = 0; i < n; i++) {
     char place[48];
     snprintf(place, sizeof place, "%ld:%ld", i, i + 1);
@@ -71,6 +71,7 @@ typedef struct settings {
   const char *data, *plot;
   long steps, batch, context, width, heads, blocks, seed, sample;
   double lr, goal;
+  th_device device;
 } settings;
 
 static settings read_settings(int argc, char **argv) {
@@ -88,6 +89,7 @@ static settings read_settings(int argc, char **argv) {
       {"goal", "nats per character on the last tenth; 0 = 0.5, with a file 2.2", .number = &s.goal},
       {"sample", "characters to write", .integer = &s.sample},
       {"seed", "of weights, pieces and sums", .integer = &s.seed},
+      DEMO_DEVICE(&s.device),
       {"plot", "where to draw the curve of the loss, as SVG", .text = &s.plot},
   };
   DEMO_OPTIONS(argc, argv, "A small transformer learns to write text.", options);
@@ -118,14 +120,14 @@ static void train(const settings *s, const transformer *net, th_array *all, th_g
   for (int i = 0; i < net->n && optimizer; i++)
     if (th_array_ndim(net->params[i]) == 1)
       DEMO_TRY(th_optimizer_set_factors(optimizer, net->params[i], 1, 0));
-  th_array *recent = DEMO_MAKE(th_zeros(TH_SHAPE(TELL), TH_F32, th_cpu(0)));
+  th_array *recent = DEMO_MAKE(th_zeros(TH_SHAPE(TELL), TH_F32, net->device));
   double start = demo_seconds();
   for (long step = 1; step <= s->steps; step++) {
     th_scope scope = th_scope_begin();
     th_optimizer_set_lr(optimizer, s->lr * th_schedule_warmup(step, warmup, 0.1) *
                                        th_schedule_cosine(step - warmup, s->steps, 0.1));
     th_array *loss =
-        loss_at(net, all, th_randint(g, TH_SHAPE(s->batch, 1), 0, last, TH_I64, th_cpu(0)));
+        loss_at(net, all, th_randint(g, TH_SHAPE(s->batch, 1), 0, last, TH_I64, net->device));
     DEMO_TRY(th_backward(loss, 0));
     DEMO_MAKE(th_clip_grad_norm(net->params, net->n, 1));
     DEMO_TRY(th_optimizer_step(optimizer));
@@ -155,10 +157,14 @@ static void train(const settings *s, const transformer *net, th_array *all, th_g
 
 int main(int argc, char **argv) {
   settings s = read_settings(argc, argv);
-  text t = text_open(s.data, (uint64_t)s.seed);
+  text t = text_open(s.data, (uint64_t)s.seed, s.device);
   th_generator *g = th_generator_new((uint64_t)s.seed);
-  transformer net = {
-      .ids = t.ids, .context = s.context, .width = s.width, .heads = s.heads, .blocks = s.blocks};
+  transformer net = {.ids = t.ids,
+                     .context = s.context,
+                     .width = s.width,
+                     .heads = s.heads,
+                     .blocks = s.blocks,
+                     .device = s.device};
   if (th_array_shape(t.test)[0] <= s.context)
     demo_die("--context is longer than the text's last tenth");
   transformer_begin(&net, g);

@@ -8,7 +8,7 @@
 enum { FIRST = 8, SECOND = 16, FLAT = SECOND * 7 * 7, PARAMS = 6, TEST_BATCH = 500 };
 
 /* Gaussian weights of variance 2 / inputs before a relu (He et al. 2015), 1 / inputs in the last layer; zero biases. */
-static void make_params(th_array **params, uint64_t seed) {
+static void make_params(th_array **params, uint64_t seed, th_device device) {
   const struct {
     int64_t shape[4];
     int ndim;
@@ -19,9 +19,9 @@ static void make_params(th_array **params, uint64_t seed) {
                 {{FLAT, 10}, 2, sqrt(1. / FLAT), 10}};
   th_generator *g = th_generator_new(seed);
   for (int i = 0; i < PARAMS / 2; i++) {
-    params[2 * i] = DEMO_MAKE(
-        th_normal(g, layers[i].shape, layers[i].ndim, 0, layers[i].sd, TH_F32, th_cpu(0)));
-    params[2 * i + 1] = DEMO_MAKE(th_zeros(TH_SHAPE(layers[i].outputs), TH_F32, th_cpu(0)));
+    params[2 * i] =
+        DEMO_MAKE(th_normal(g, layers[i].shape, layers[i].ndim, 0, layers[i].sd, TH_F32, device));
+    params[2 * i + 1] = DEMO_MAKE(th_zeros(TH_SHAPE(layers[i].outputs), TH_F32, device));
   }
   for (int i = 0; i < PARAMS; i++) DEMO_TRY(th_require_grad(params[i]));
   th_generator_release(g);
@@ -41,7 +41,7 @@ static th_array *forward(th_array *const *params, th_array *images) {
 static double accuracy(th_array *const *params, const data_set *set) {
   th_loader *loader = th_loader_new(TH_ARRAYS(set->test_images, set->test_labels),
                                     &(th_loader_options){.batch = TEST_BATCH});
-  th_array *hits = DEMO_MAKE(th_zeros(TH_SCALAR, TH_I64, th_cpu(0))), *batch[2];
+  th_array *hits = DEMO_MAKE(th_zeros(TH_SCALAR, TH_I64, th_array_device(params[0]))), *batch[2];
   bool was = th_grad_mode(false);
   int64_t rows;
   do {
@@ -65,7 +65,8 @@ static double accuracy(th_array *const *params, const data_set *set) {
 static double train_epoch(th_array *const *params, th_loader *loader, th_optimizer *optimizer,
                           const char *label, plot *curve) {
   int64_t rows, steps = th_loader_batches(loader), step = 0;
-  th_array *losses = DEMO_MAKE(th_zeros(TH_SHAPE(steps), TH_F64, th_cpu(0))), *batch[2];
+  th_array *losses = DEMO_MAKE(th_zeros(TH_SHAPE(steps), TH_F64, th_array_device(params[0]))),
+           *batch[2];
   do {
     th_scope scope = th_scope_begin();
     rows = th_loader_next(loader, batch);
@@ -99,6 +100,7 @@ typedef struct settings {
   const char *data, *plot;
   long epochs, batch, seed;
   double lr, goal;
+  th_device device;
 } settings;
 
 static settings read_settings(int argc, char **argv) {
@@ -110,6 +112,7 @@ static settings read_settings(int argc, char **argv) {
       {"lr", "learning rate of Adam at first; it falls to 0", .number = &s.lr},
       {"goal", "accuracy on the test set", .number = &s.goal},
       {"seed", "of the weights, the shuffling and the drawn digits", .integer = &s.seed},
+      DEMO_DEVICE(&s.device),
       {"plot", "where to draw the curve of the loss, as SVG", .text = &s.plot},
   };
   DEMO_OPTIONS(argc, argv, "Trains a convolutional network to read digits of 28 x 28 pixels.",
@@ -149,10 +152,10 @@ static double train(const settings *s, th_array *const *params, const data_set *
 
 int main(int argc, char **argv) {
   settings s = read_settings(argc, argv);
-  data_set set = data_open(s.data, 28, (uint64_t)s.seed);
+  data_set set = data_open(s.data, 28, (uint64_t)s.seed, s.device);
   if (th_array_shape(set.train_images)[1] != 784) demo_die("--data: images are not 28 x 28");
   th_array *params[PARAMS];
-  make_params(params, (uint64_t)s.seed);
+  make_params(params, (uint64_t)s.seed, s.device);
   printf("%s: %lld training images, %lld test images\n", set.name,
          (long long)th_array_shape(set.train_images)[0],
          (long long)th_array_shape(set.test_images)[0]);

@@ -6,20 +6,22 @@
 int main(int argc, char **argv) {
   long epochs = 50, batch = 10;
   double lr = 1e-5;
+  th_device device = th_cpu(0);
   const demo_option options[] = {
       {"epochs", "passes over the 100 points", .integer = &epochs},
       {"batch", "points per step", .integer = &batch},
       {"lr", "learning rate", .number = &lr},
+      DEMO_DEVICE(&device),
   };
   DEMO_OPTIONS(argc, argv, "Fits a line to points by gradient descent.", options);
   if (epochs < 1 || batch < 1) demo_die("--epochs and --batch must be at least 1");
 
-  th_array *x = DEMO_MAKE(th_arange(1, 101, 1, TH_F64, th_cpu(0)));
+  th_array *x = DEMO_MAKE(th_arange(1, 101, 1, TH_F64, device));
   th_array *x_column = DEMO_MAKE(th_reshape(x, TH_SHAPE(100, 1)));
   th_array *doubled = DEMO_MAKE(th_multiply_scalar(x_column, 2));
   th_array *y = DEMO_MAKE(th_add_scalar(doubled, 1));
-  th_array *w = DEMO_MAKE(th_zeros(TH_SHAPE(1, 1), TH_F64, th_cpu(0)));
-  th_array *b = DEMO_MAKE(th_zeros(TH_SHAPE(1), TH_F64, th_cpu(0)));
+  th_array *w = DEMO_MAKE(th_zeros(TH_SHAPE(1, 1), TH_F64, device));
+  th_array *b = DEMO_MAKE(th_zeros(TH_SHAPE(1), TH_F64, device));
   DEMO_TRY(th_require_grad(w));
   DEMO_TRY(th_require_grad(b));
   th_optimizer *optimizer = th_sgd(TH_ARRAYS(w, b), lr, 0, 0, false);

@@ -13,9 +13,9 @@ typedef struct model {
 } model;
 
 /* Zeros: there is nothing to tell apart, the problem is convex. */
-static model make_model(int64_t pixels) {
-  return (model){DEMO_MAKE(th_zeros(TH_SHAPE(pixels, CLASSES), TH_F32, th_cpu(0))),
-                 DEMO_MAKE(th_zeros(TH_SHAPE(CLASSES), TH_F32, th_cpu(0)))};
+static model make_model(int64_t pixels, th_device device) {
+  return (model){DEMO_MAKE(th_zeros(TH_SHAPE(pixels, CLASSES), TH_F32, device)),
+                 DEMO_MAKE(th_zeros(TH_SHAPE(CLASSES), TH_F32, device))};
 }
 
 static void end_model(model *m) {
@@ -100,7 +100,7 @@ static double train(const char *name, const model *m, th_optimizer *optimizer, c
 }
 
 static void compare_by_hand(const model *recorded, const data_set *set, long steps) {
-  model hand = make_model(th_array_shape(recorded->weight)[0]);
+  model hand = make_model(th_array_shape(recorded->weight)[0], th_array_device(recorded->weight));
   train("by hand", &hand, NULL, set, steps);
   double weight = largest_difference(recorded->weight, hand.weight);
   double bias = largest_difference(recorded->bias, hand.bias);
@@ -114,6 +114,7 @@ int main(int argc, char **argv) {
   bool eager = false;
   long steps = 1000, size = 28, seed = 1;
   double goal = 0.89;
+  th_device device = th_cpu(0);
   const demo_option options[] = {
       {"eager", "also with the gradient written by hand, and compare", .flag = &eager},
       {"data", "folder with t10k-*-ubyte.gz or optdigits.{tra,hol,tes}; else drawn digits",
@@ -122,16 +123,17 @@ int main(int argc, char **argv) {
       {"steps", "batches of 100 images", .integer = &steps},
       {"goal", "accuracy on the test set", .number = &goal},
       {"seed", "of the drawn digits", .integer = &seed},
+      DEMO_DEVICE(&device),
   };
   DEMO_OPTIONS(argc, argv, "Softmax regression on digits, by recorded gradients and by hand.",
                options);
   if (steps < 1) demo_die("--steps must be at least 1");
   if (size != 8 && size != 28) demo_die("--size must be 8 or 28");
 
-  data_set set = data_open(data, (int)size, (uint64_t)seed);
+  data_set set = data_open(data, (int)size, (uint64_t)seed, device);
   int64_t pixels = th_array_shape(set.train_images)[1];
   printf("%s: %lld x %d weights\n", set.name, (long long)pixels, CLASSES);
-  model recorded = make_model(pixels);
+  model recorded = make_model(pixels, device);
   DEMO_TRY(th_require_grad(recorded.weight));
   DEMO_TRY(th_require_grad(recorded.bias));
   th_optimizer *sgd = th_sgd(TH_ARRAYS(recorded.weight, recorded.bias), rate, 0, 0, false);

@@ -84,7 +84,8 @@ static double train_epoch(const network *net, th_loader *loader, th_optimizer *o
 }
 
 typedef struct settings {
-  const char *data, *trace, *device, *checkpoint, *plot;
+  const char *data, *trace, *checkpoint, *plot;
+  th_device device;
   long epochs, batch, seed, size, every;
   double lr, momentum;
   bool quiet, table, digest;
@@ -93,7 +94,6 @@ typedef struct settings {
 static settings read_settings(int argc, char **argv) {
   static settings s = {.trace = "trace.json",
                        .plot = "",
-                       .device = "cpu:0",
                        .epochs = 20,
                        .batch = 64,
                        .seed = 1,
@@ -105,7 +105,7 @@ static settings read_settings(int argc, char **argv) {
       {"data", "folder with optdigits.{tra,hol,tes} or t10k-*-ubyte.gz; else drawn digits",
        .text = &s.data},
       {"size", "8 or 28: pixels per side of drawn digits", .integer = &s.size},
-      {"device", "where everything lives and is computed: cpu:0, cuda:0", .text = &s.device},
+      DEMO_DEVICE(&s.device),
       {"epochs", "passes over the training set", .integer = &s.epochs},
       {"batch", "images per step", .integer = &s.batch},
       {"lr", "learning rate", .number = &s.lr},
@@ -124,9 +124,7 @@ static settings read_settings(int argc, char **argv) {
   if (s.epochs < 1 || s.batch < 1 || s.every < 1)
     demo_die("--epochs, --batch and --every must be at least 1");
   if (s.size != 8 && s.size != 28) demo_die("--size must be 8 or 28");
-  FILE *file = *s.trace ? fopen(s.trace, "ab") : NULL; /* better now than after the training */
-  if (*s.trace && !file) demo_die("--trace: cannot write '%s'", s.trace);
-  if (file) fclose(file);
+  demo_writable("trace", s.trace);
   return s;
 }
 
@@ -182,11 +180,9 @@ static double train(settings *s, network *net, const data_set *set) {
 
 int main(int argc, char **argv) {
   settings s = read_settings(argc, argv);
-  th_device device = demo_device(s.device);
-  data_set set = data_open(s.data, (int)s.size, (uint64_t)s.seed);
-  if (!th_device_equal(device, th_cpu(0))) data_move(&set, device);
+  data_set set = data_open(s.data, (int)s.size, (uint64_t)s.seed, s.device);
   int64_t inputs = th_array_shape(set.train_images)[1];
-  network net = make_network(inputs, (uint64_t)s.seed, device);
+  network net = make_network(inputs, (uint64_t)s.seed, s.device);
   printf("%s: %lld training images, %lld test images, %lld pixels each\n", set.name,
          (long long)th_array_shape(set.train_images)[0],
          (long long)th_array_shape(set.test_images)[0], (long long)inputs);

@@ -16,6 +16,7 @@ typedef struct network {
 
 typedef struct settings {
   long images, batch, epochs, seed;
+  th_device device;
   const char *trace;
 } settings;
 
@@ -31,8 +32,8 @@ static network make_network(const settings *s) {
   for (int i = 0; i < PARAMS; i += 2) {
     int64_t in = sizes[i / 2], out = sizes[i / 2 + 1];
     net.params[i] =
-        DEMO_MAKE(th_normal(g, TH_SHAPE(in, out), 0, sqrt(2.0 / (double)in), TH_F32, th_cpu(0)));
-    net.params[i + 1] = DEMO_MAKE(th_zeros(TH_SHAPE(out), TH_F32, th_cpu(0)));
+        DEMO_MAKE(th_normal(g, TH_SHAPE(in, out), 0, sqrt(2.0 / (double)in), TH_F32, s->device));
+    net.params[i + 1] = DEMO_MAKE(th_zeros(TH_SHAPE(out), TH_F32, s->device));
   }
   for (int i = 0; i < PARAMS; i++) DEMO_TRY(th_require_grad(net.params[i]));
   th_generator_release(g);
@@ -53,10 +54,11 @@ static void stage_done(th_array *a, bool waits) {
 
 /* Images that are a little different every time: noise, brightness, and pixels left out. */
 static th_array *transform(th_array *images, th_generator *g) {
+  th_device device = th_array_device(images);
   int64_t rows = th_array_shape(images)[0];
-  th_array *noise = DEMO_MAKE(th_normal(g, TH_SHAPE(rows, 784), 0, 0.1, TH_F32, th_cpu(0)));
-  th_array *light = DEMO_MAKE(th_uniform(g, TH_SHAPE(rows, 1), 0.8, 1.2, TH_F32, th_cpu(0)));
-  th_array *kept = DEMO_MAKE(th_uniform(g, TH_SHAPE(rows, 784), 0, 1, TH_F32, th_cpu(0)));
+  th_array *noise = DEMO_MAKE(th_normal(g, TH_SHAPE(rows, 784), 0, 0.1, TH_F32, device));
+  th_array *light = DEMO_MAKE(th_uniform(g, TH_SHAPE(rows, 1), 0.8, 1.2, TH_F32, device));
+  th_array *kept = DEMO_MAKE(th_uniform(g, TH_SHAPE(rows, 784), 0, 1, TH_F32, device));
   th_array *bright = DEMO_MAKE(th_add(th_multiply(images, light), noise));
   return DEMO_MAKE(th_multiply(bright, th_astype(th_less_scalar(kept, 0.9), TH_F32)));
 }
@@ -74,7 +76,7 @@ static th_array *train(network *net, th_array *images, th_array *labels) {
 
 /* One pass over the data; returns the mean loss. */
 static double epoch(network *net, th_loader *loader, th_generator *g, bool waits) {
-  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, th_cpu(0)));
+  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, th_array_device(net->params[0])));
   int64_t rows;
   do {
     th_scope scope = th_scope_begin();
@@ -135,15 +137,19 @@ int main(int argc, char **argv) {
       {"seed", "of the digits, the weights, the shuffling and the noise", .integer = &s.seed},
       {"trace", "where to write a trace of the last epoch, overlapped; '' = nowhere",
        .text = &s.trace},
+      DEMO_DEVICE(&s.device),
   };
   DEMO_OPTIONS(argc, argv, "Loads, transforms and trains, stage by stage and overlapped.", options);
   if (s.batch < 1 || s.images < s.batch || s.epochs < 1)
     demo_die("--epochs and --batch must be at least 1, --images at least one batch");
+  demo_writable("trace", s.trace);
   th_array *images, *labels;
   DEMO_TRY(th_digits(s.images, 28, (uint64_t)s.seed, &images, &labels));
-  data_set set = {.train_images = DEMO_MAKE(th_multiply_scalar(images, 1 / 255.0)),
-                  .train_labels = labels};
+  DEMO_TRY(th_multiply_scalar_inplace(images, 1 / 255.0));
+  data_set set = {.train_images = DEMO_MAKE(th_copy_to(images, s.device)),
+                  .train_labels = DEMO_MAKE(th_copy_to(labels, s.device))};
   th_release(images);
+  th_release(labels);
   outcome waiting = run(&s, &set, true, NULL), overlapped = run(&s, &set, false, s.trace);
   tell("a wait after every stage", &s, waiting);
   tell("nothing waits", &s, overlapped);

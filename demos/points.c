@@ -5,6 +5,8 @@
 
 #include "common/demo.h"
 
+static th_device device; /* of the networks and of what they learn from */
+
 enum { POINTS = 50, COLUMNS = 48, ROWS = 20, MOST_PARAMS = 6 };
 
 /* Points in about [0, 1)^2 and their kinds, 0 or 1. */
@@ -29,7 +31,7 @@ enum { SETS = sizeof sets / sizeof *sets };
 
 static point_set make_points(const point_kind *set, th_generator *g) {
   point_set p;
-  th_array *places = DEMO_MAKE(th_uniform(g, TH_SHAPE(POINTS, 2), 0, 1, TH_F32, th_cpu(0)));
+  th_array *places = DEMO_MAKE(th_uniform(g, TH_SHAPE(POINTS, 2), 0, 1, TH_F32, device));
   DEMO_TRY(th_read(places, p.places, sizeof p.places));
   th_release(places);
   for (int i = 0; i < POINTS; i++) {
@@ -60,8 +62,8 @@ static network make_network(long hidden, th_generator *g) {
   const int64_t *sizes = hidden > 0 ? deep : flat;
   for (int i = 0; i < net.n; i += 2, sizes++) {
     double sd = sqrt(2. / (double)sizes[0]); /* He et al. 2015 */
-    net.params[i] = DEMO_MAKE(th_normal(g, TH_SHAPE(sizes[0], sizes[1]), 0, sd, TH_F32, th_cpu(0)));
-    net.params[i + 1] = DEMO_MAKE(th_zeros(TH_SHAPE(sizes[1]), TH_F32, th_cpu(0)));
+    net.params[i] = DEMO_MAKE(th_normal(g, TH_SHAPE(sizes[0], sizes[1]), 0, sd, TH_F32, device));
+    net.params[i + 1] = DEMO_MAKE(th_zeros(TH_SHAPE(sizes[1]), TH_F32, device));
   }
   for (int i = 0; i < net.n; i++) DEMO_TRY(th_require_grad(net.params[i]));
   return net;
@@ -78,8 +80,8 @@ static th_array *forward(const network *net, th_array *x) {
 }
 
 static double train(const network *net, const point_set *p, long steps, double lr) {
-  th_array *places = DEMO_MAKE(th_from_host(p->places, TH_SHAPE(POINTS, 2), TH_F32, th_cpu(0)));
-  th_array *kinds = DEMO_MAKE(th_from_host(p->kinds, TH_SHAPE(POINTS, 1), TH_F32, th_cpu(0)));
+  th_array *places = DEMO_MAKE(th_from_host(p->places, TH_SHAPE(POINTS, 2), TH_F32, device));
+  th_array *kinds = DEMO_MAKE(th_from_host(p->kinds, TH_SHAPE(POINTS, 1), TH_F32, device));
   th_array *loss = NULL;
   th_optimizer *adam = th_adam(net->params, net->n, &(th_adam_config){.lr = lr});
   if (!adam) demo_die("th_adam: %s", th_last_error());
@@ -103,7 +105,7 @@ static double train(const network *net, const point_set *p, long steps, double l
 static void decide(const network *net, float (*places)[2], int n, float *out) {
   bool was = th_grad_mode(false);
   th_scope scope = th_scope_begin();
-  th_array *x = DEMO_MAKE(th_from_host(places, TH_SHAPE(n, 2), TH_F32, th_cpu(0)));
+  th_array *x = DEMO_MAKE(th_from_host(places, TH_SHAPE(n, 2), TH_F32, device));
   DEMO_TRY(th_read(forward(net, x), out, (size_t)n * sizeof *out));
   th_scope_end(scope);
   th_grad_mode(was);
@@ -163,6 +165,7 @@ int main(int argc, char **argv) {
       {"lr", "learning rate of Adam", .number = &s.lr},
       {"seed", "of points and weights", .integer = &s.seed},
       {"quiet", "no maps", .flag = &s.quiet},
+      DEMO_DEVICE(&device),
   };
   DEMO_OPTIONS(argc, argv, "Networks learn to tell points apart and draw what they decide.",
                options);

@@ -5,6 +5,8 @@
 
 #include "common/demo.h"
 
+static th_device device; /* of the sentences and of the model */
+
 enum { LENGTH = 20, WORDS = 64, WORD_BYTES = 16, SENTENCES = 2500, TRAIN = 2000, TEXT = 160 };
 enum { WIDTH = 24, FILTERS = 24, NEAR = 3, PARAMS = 5 };
 
@@ -77,22 +79,22 @@ static corpus make_corpus(uint64_t *state) {
     praises[i] = (float)make_sentence(text, state);
     encode(&c.words, text, false, ids[i]);
   }
-  c.x = DEMO_MAKE(th_from_host(ids, TH_SHAPE(TRAIN, LENGTH), TH_I64, th_cpu(0)));
-  c.y = DEMO_MAKE(th_from_host(praises, TH_SHAPE(TRAIN, 1), TH_F32, th_cpu(0)));
-  c.test_x = DEMO_MAKE(th_from_host(ids[TRAIN], TH_SHAPE(TEST, LENGTH), TH_I64, th_cpu(0)));
-  c.test_y = DEMO_MAKE(th_from_host(praises + TRAIN, TH_SHAPE(TEST, 1), TH_F32, th_cpu(0)));
+  c.x = DEMO_MAKE(th_from_host(ids, TH_SHAPE(TRAIN, LENGTH), TH_I64, device));
+  c.y = DEMO_MAKE(th_from_host(praises, TH_SHAPE(TRAIN, 1), TH_F32, device));
+  c.test_x = DEMO_MAKE(th_from_host(ids[TRAIN], TH_SHAPE(TEST, LENGTH), TH_I64, device));
+  c.test_y = DEMO_MAKE(th_from_host(praises + TRAIN, TH_SHAPE(TEST, 1), TH_F32, device));
   printf("%d sentences to learn from, %d others, %d words\n", TRAIN, TEST, c.words.n - 1);
   return c;
 }
 
 /* Table of words; filters, their biases; weights of the answer, its bias. */
 static void make_params(th_array **p, int words, th_generator *g) {
-  p[0] = DEMO_MAKE(th_normal(g, TH_SHAPE(words, WIDTH), 0, 0.5, TH_F32, th_cpu(0)));
-  p[1] = DEMO_MAKE(th_normal(g, TH_SHAPE(FILTERS, WIDTH, NEAR), 0, sqrt(2. / (WIDTH * NEAR)),
-                             TH_F32, th_cpu(0)));
-  p[2] = DEMO_MAKE(th_zeros(TH_SHAPE(FILTERS), TH_F32, th_cpu(0)));
-  p[3] = DEMO_MAKE(th_normal(g, TH_SHAPE(FILTERS, 1), 0, sqrt(1. / FILTERS), TH_F32, th_cpu(0)));
-  p[4] = DEMO_MAKE(th_zeros(TH_SHAPE(1), TH_F32, th_cpu(0)));
+  p[0] = DEMO_MAKE(th_normal(g, TH_SHAPE(words, WIDTH), 0, 0.5, TH_F32, device));
+  p[1] = DEMO_MAKE(
+      th_normal(g, TH_SHAPE(FILTERS, WIDTH, NEAR), 0, sqrt(2. / (WIDTH * NEAR)), TH_F32, device));
+  p[2] = DEMO_MAKE(th_zeros(TH_SHAPE(FILTERS), TH_F32, device));
+  p[3] = DEMO_MAKE(th_normal(g, TH_SHAPE(FILTERS, 1), 0, sqrt(1. / FILTERS), TH_F32, device));
+  p[4] = DEMO_MAKE(th_zeros(TH_SHAPE(1), TH_F32, device));
   for (int i = 0; i < PARAMS; i++) DEMO_TRY(th_require_grad(p[i]));
 }
 
@@ -117,7 +119,7 @@ static double accuracy(th_array *const *p, const corpus *c) {
 
 /* One pass over the training set; returns the mean loss. */
 static double train_epoch(th_array *const *p, th_loader *loader, th_optimizer *optimizer) {
-  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, th_cpu(0))), *batch[2];
+  th_array *sum = DEMO_MAKE(th_zeros(TH_SCALAR, TH_F32, device)), *batch[2];
   int64_t rows;
   do {
     th_scope scope = th_scope_begin();
@@ -156,7 +158,7 @@ static void say(th_array *const *p, vocabulary *v, const char *sentence) {
   encode(v, sentence, true, ids);
   bool was = th_grad_mode(false);
   th_scope scope = th_scope_begin();
-  th_array *x = th_from_host(ids, TH_SHAPE(1, LENGTH), TH_I64, th_cpu(0));
+  th_array *x = th_from_host(ids, TH_SHAPE(1, LENGTH), TH_I64, device);
   printf("  %5.1f %%  %s\n", 100 * demo_item(DEMO_MAKE(th_sigmoid(forward(p, x)))), sentence);
   th_scope_end(scope);
   th_grad_mode(was);
@@ -169,6 +171,7 @@ int main(int argc, char **argv) {
       {"epochs", "passes over the training sentences", .integer = &epochs},
       {"say", "a sentence to judge", .text = &sentence},
       {"seed", "of sentences and weights", .integer = &seed},
+      DEMO_DEVICE(&device),
   };
   DEMO_OPTIONS(argc, argv, "A convolution over words tells praise from complaint.", options);
   if (epochs < 1) demo_die("--epochs must be at least 1");

@@ -4,6 +4,7 @@
 
 #include "engine/base/error.h"
 #include "layers/layer.h"
+#include "ops/compose.h"
 #include "thrum/ops.h"
 
 /* --- making --- */
@@ -159,12 +160,13 @@ th_layer *th_dropout_layer(th_generator *g, double p) {
 
 typedef struct attention_settings {
   int64_t heads;
-  bool causal;
+  th_attention_config config;
+  th_generator *g; /* borrowed */
 } attention_settings;
 
 /* (..., l, width) -> (n, l, width): heads are batches of their own. */
-static th_array *run_attention(th_layer *l, const th_array *x, void *data) {
-  const attention_settings *s = data;
+static th_array *attend(th_layer *l, const th_array *x, const th_array *mask,
+                        const attention_settings *s) {
   int ndim = th_array_ndim(x);
   if (ndim < 2) {
     th__fail(TH_ESHAPE, "attention: x has %d dimensions, (..., length, width) is wanted", ndim);
@@ -176,13 +178,29 @@ static th_array *run_attention(th_layer *l, const th_array *x, void *data) {
   th_array *split =
       th_reshape(all_three, TH_SHAPE(-1, length, 3, s->heads, width / s->heads)); /* n l 3 h e */
   th_array *parts = th_permute_dims(split, (const int[]){2, 0, 3, 1, 4}, 5);      /* 3 n h l e */
-  th_array *mixed =
-      th_sdpa(th_slice(parts, "0"), th_slice(parts, "1"), th_slice(parts, "2"), NULL, s->causal);
+  double p = th_layer_training(l) ? s->config.dropout : 0;
+  th_array *mixed = th_sdpa_dropout(s->g, th_slice(parts, "0"), th_slice(parts, "1"),
+                                    th_slice(parts, "2"), mask, s->config.causal, p);
   th_array *rows = th_permute_dims(mixed, (const int[]){0, 2, 1, 3}, 4); /* n l h e */
   return th_layer_forward(th_layer_child(l, 1), th_reshape(rows, th_array_shape(x), ndim));
 }
 
+static th_array *run_attention(th_layer *l, const th_array *x, void *data) {
+  return attend(l, x, NULL, data);
+}
+
 static const th_layer_type attention = {sizeof(th_layer_type), "attention", run_attention, NULL};
+
+th_array *th_attention_forward(th_layer *l, const th_array *x, const th_array *mask) {
+  if (l == NULL || l->type != &attention) {
+    th__fail(TH_EINVAL, "attention_forward: %s",
+             l == NULL ? "NULL layer" : "another kind of layer");
+    return NULL;
+  }
+  if (x == NULL) return (void)th__array_null("attention_forward"), NULL;
+  th__composing c = th__compose();
+  return th__composed(c, attend(l, x, mask, l->data));
+}
 
 /* A linear layer whose bias starts at 0; xavier: and whose weight is Xavier uniform. */
 static th_layer *projection(th_generator *g, int64_t inputs, int64_t outputs, bool xavier) {
@@ -197,7 +215,10 @@ static th_layer *projection(th_generator *g, int64_t inputs, int64_t outputs, bo
   return NULL;
 }
 
-th_layer *th_attention_layer(th_generator *g, int64_t width, int64_t heads, bool causal) {
+th_layer *th_attention_layer(th_generator *g, int64_t width, int64_t heads,
+                             const th_attention_config *config) {
+  attention_settings s = {.heads = heads, .g = g};
+  if (config != NULL) s.config = *config;
   if (!positive("attention_layer", "width", width)) return NULL;
   if (!positive("attention_layer", "heads", heads)) return NULL;
   if (width % heads != 0) {
@@ -205,7 +226,10 @@ th_layer *th_attention_layer(th_generator *g, int64_t width, int64_t heads, bool
              (long long)width, (long long)heads);
     return NULL;
   }
-  attention_settings s = {heads, causal};
+  if (!(s.config.dropout >= 0 && s.config.dropout <= 1)) {
+    th__fail(TH_EINVAL, "attention_layer: dropout %g must be in [0, 1]", s.config.dropout);
+    return NULL;
+  }
   th_layer *l = th_layer_new(&attention, &s, sizeof s);
   if (l != NULL && th_layer_add(l, "in_proj", projection(g, width, 3 * width, true)) == TH_OK &&
       th_layer_add(l, "out_proj", projection(g, width, width, false)) == TH_OK)

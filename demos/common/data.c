@@ -76,7 +76,7 @@ static data_set open_mnist(const char *directory) {
   return set;
 }
 
-data_set data_open(const char *directory, int size, uint64_t seed) {
+static data_set open_host(const char *directory, int size, uint64_t seed) {
   char path[4096];
   if (!directory) return open_drawn(size, seed);
   if (access(join(path, sizeof path, directory, "optdigits.tra"), F_OK) == 0) {
@@ -89,16 +89,19 @@ data_set data_open(const char *directory, int size, uint64_t seed) {
 }
 
 static void move(th_array **a, th_device device) {
+  if (th_device_equal(device, th_cpu(0))) return;
   th_array *there = DEMO_MAKE(th_copy_to(*a, device));
   th_release(*a);
   *a = there;
 }
 
-void data_move(data_set *set, th_device device) {
-  move(&set->train_images, device);
-  move(&set->train_labels, device);
-  move(&set->test_images, device);
-  move(&set->test_labels, device);
+data_set data_open(const char *directory, int size, uint64_t seed, th_device device) {
+  data_set set = open_host(directory, size, seed);
+  move(&set.train_images, device);
+  move(&set.train_labels, device);
+  move(&set.test_images, device);
+  move(&set.test_labels, device);
+  return set;
 }
 
 void data_close(data_set *set) {

@@ -14,10 +14,8 @@ typedef struct data_set {
 } data_set;
 
 /* directory NULL: draws size x size digits. Else UCI optdigits or the MNIST test set, by the files found there.
- * Exits with a message when that fails. */
-data_set data_open(const char *directory, int size, uint64_t seed);
-/* From now on its arrays are on this device. */
-void data_move(data_set *set, th_device device);
+ * Its arrays are on device. Exits with a message when that fails. */
+data_set data_open(const char *directory, int size, uint64_t seed, th_device device);
 void data_close(data_set *set);
 
 #endif

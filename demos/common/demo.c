@@ -45,10 +45,17 @@ double demo_item(const th_array *a) {
 th_device demo_device(const char *name) {
   th_device device;
   if (th_device_parse(name, &device) != TH_OK) demo_die("--device: %s", th_last_error());
+  if (device.kind == TH_META) demo_die("--device: meta has shapes only, nothing is computed there");
   th_array *a = th_zeros(TH_SCALAR, TH_F32, device);
   if (!a) demo_die("--device: %s", th_last_error());
   th_release(a);
   return device;
+}
+
+void demo_writable(const char *option, const char *path) {
+  FILE *file = *path ? fopen(path, "ab") : NULL;
+  if (*path && !file) demo_die("--%s: cannot write '%s'", option, path);
+  if (file) fclose(file);
 }
 
 void demo_check(bool ok, const char *format, ...) {
@@ -120,6 +127,8 @@ static void print_help(const char *program, const char *about, const demo_option
     if (o->integer) snprintf(value, sizeof value, " (default %ld)", *o->integer);
     if (o->number) snprintf(value, sizeof value, " (default %g)", *o->number);
     if (o->text && *o->text) snprintf(value, sizeof value, " (default %s)", *o->text);
+    if (o->device)
+      snprintf(value, sizeof value, " (default %s)", th_device_name(*o->device, left, sizeof left));
     snprintf(left, sizeof left, "--%s%s", o->name, o->flag ? "" : " VALUE");
     printf("  %-18s %s%s\n", left, o->help, value);
   }
@@ -140,9 +149,10 @@ static void store_value(const demo_option *o, const char *value) {
   char *end = NULL;
   errno = 0;
   if (o->text) *o->text = value;
+  if (o->device) *o->device = demo_device(value);
   if (o->integer) *o->integer = strtol(value, &end, 10);
   if (o->number) *o->number = strtod(value, &end);
-  if (!o->text && (end == value || *end || errno)) {
+  if ((o->integer || o->number) && (end == value || *end || errno)) {
     demo_die("--%s: '%s' is not a number", o->name, value);
   }
 }

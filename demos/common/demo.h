@@ -6,13 +6,14 @@
 
 #include <thrum/thrum.h>
 
-/* One option of the command line. Exactly one of the four targets is set. */
+/* One option of the command line. Exactly one of the five targets is set. */
 typedef struct demo_option {
   const char *name;  /* "epochs": used as --epochs VALUE or --epochs=VALUE */
   const char *help;  /* one line */
   long *integer;     /* a whole number */
   double *number;    /* a decimal number */
   const char **text; /* any text */
+  th_device *device; /* of a name as "cuda:0"; refused when there is no such device */
   bool *flag;        /* no value: set to true when given */
 } demo_option;
 
@@ -32,8 +33,15 @@ double demo_item(const th_array *a);
 /* Prints a message to the standard error and exits with 1. */
 _Noreturn void demo_die(const char *format, ...) TH_PRINTF(1, 2);
 
-/* The device that a --device option names, or a message why it cannot be used and exit with 1. Starts the engine. */
+/* The option that most demos have: where their arrays are. It starts the engine, as only that knows the devices. */
+#define DEMO_DEVICE(target)                                                                        \
+  { "device", "where everything lives and is computed: cpu:0, cuda:0", .device = (target) }
+/* The device that a name means, or a message why it cannot be used and exit with 1. Starts the engine. */
 th_device demo_device(const char *name);
+
+/* Exits with a message when the file that an option names cannot be written: better known before the work than after it. Makes the
+ * file; an empty path is fine. */
+void demo_writable(const char *option, const char *path);
 
 /* Prints "  ok    text" or "  FAIL  text" and remembers failures. */
 void demo_check(bool ok, const char *format, ...) TH_PRINTF(2, 3);

@@ -47,7 +47,7 @@ static char *read_file(const char *path, size_t *bytes) {
   return data;
 }
 
-text text_open(const char *path, uint64_t seed) {
+text text_open(const char *path, uint64_t seed, th_device device) {
   text t = {.name = path ? path : "sums in words"};
   size_t bytes;
   char *data = path ? read_file(path, &bytes) : make_sums(seed, &bytes);
@@ -61,8 +61,8 @@ text text_open(const char *path, uint64_t seed) {
   int64_t *all = malloc(bytes * sizeof *all), n = (int64_t)bytes, train = n - n / 10;
   if (!all) demo_die("out of memory");
   for (size_t i = 0; i < bytes; i++) all[i] = id[(unsigned char)data[i]];
-  t.train = DEMO_MAKE(th_from_host(all, TH_SHAPE(train), TH_I64, th_cpu(0)));
-  t.test = DEMO_MAKE(th_from_host(all + train, TH_SHAPE(n - train), TH_I64, th_cpu(0)));
+  t.train = DEMO_MAKE(th_from_host(all, TH_SHAPE(train), TH_I64, device));
+  t.test = DEMO_MAKE(th_from_host(all + train, TH_SHAPE(n - train), TH_I64, device));
   free(all);
   free(data);
   return t;

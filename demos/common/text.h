@@ -13,7 +13,7 @@ typedef struct text {
 
 /* path NULL: 3,000 lines as "seven plus two is nine". Exits with a message when the file cannot be read or is shorter than
  * 1,000 characters. */
-text text_open(const char *path, uint64_t seed);
+text text_open(const char *path, uint64_t seed, th_device device);
 void text_close(text *t);
 
 #endif

@@ -11,18 +11,18 @@ static void add(transformer *t, th_array *a) {
 }
 
 static void add_norm(transformer *t) {
-  add(t, DEMO_MAKE(th_ones(TH_SHAPE(t->width), TH_F32, th_cpu(0))));
-  add(t, DEMO_MAKE(th_zeros(TH_SHAPE(t->width), TH_F32, th_cpu(0))));
+  add(t, DEMO_MAKE(th_ones(TH_SHAPE(t->width), TH_F32, t->device)));
+  add(t, DEMO_MAKE(th_zeros(TH_SHAPE(t->width), TH_F32, t->device)));
 }
 
 static void add_table(transformer *t, th_generator *g, int64_t rows, int64_t columns, double sd) {
-  add(t, DEMO_MAKE(th_normal(g, TH_SHAPE(rows, columns), 0, sd, TH_F32, th_cpu(0))));
+  add(t, DEMO_MAKE(th_normal(g, TH_SHAPE(rows, columns), 0, sd, TH_F32, t->device)));
 }
 
 static void add_linear(transformer *t, th_generator *g, int64_t inputs, int64_t outputs,
                        double sd) {
   add_table(t, g, inputs, outputs, sd);
-  add(t, DEMO_MAKE(th_zeros(TH_SHAPE(outputs), TH_F32, th_cpu(0))));
+  add(t, DEMO_MAKE(th_zeros(TH_SHAPE(outputs), TH_F32, t->device)));
 }
 
 /* Small weights, smaller ones where blocks add to what came in. */

@@ -10,6 +10,7 @@ typedef struct transformer {
   int64_t ids;     /* how many there are */
   int64_t context; /* places it looks at */
   int64_t width, heads, blocks;
+  th_device device; /* of the parameters; ids are expected there, too */
   int n;
   th_array
       *params[TRANSFORMER_PARAMS]; /* tables of ids and of places; 12 per block; norm, answers */

@@ -43,9 +43,21 @@ TH_API th_layer *th_layer_norm_layer(const int64_t *shape, int ndim, double eps)
 TH_API th_layer *th_embedding_layer(th_generator *g, int64_t rows, int64_t width);
 /** th_dropout() in training; g is borrowed and must outlive the layer. */
 TH_API th_layer *th_dropout_layer(th_generator *g, double p);
+/** Settings of th_attention_layer(); {0} or NULL is the default. */
+typedef struct th_attention_config {
+  bool causal; /**< Place i sees places 0 to i. */
+  double
+      dropout; /**< In training, the probability that a weight of attention becomes 0; in [0, 1]. */
+} th_attention_config;
 /** Self-attention of several heads (Vaswani et al. 2017) over x (..., length, width): in_proj, a linear layer to queries, keys and
- *  values (width, 3 width), th_sdpa() per head, and out_proj, one more (width, width). in_proj.weight is Xavier uniform, biases 0. */
-TH_API th_layer *th_attention_layer(th_generator *g, int64_t width, int64_t heads, bool causal);
+ *  values (width, 3 width), th_sdpa_dropout() per head, and out_proj, one more (width, width). in_proj.weight is Xavier uniform,
+ *  biases 0. With dropout g is borrowed and must outlive the layer. As PyTorch's MultiheadAttention. */
+TH_API th_layer *th_attention_layer(th_generator *g, int64_t width, int64_t heads,
+                                    const th_attention_config *config);
+/** th_layer_forward() of such a layer with a mask, broadcast to (n, heads, length, length), where n is the product of the dimensions
+ *  of x in front of length: bool = that place is seen (PyTorch's attn_mask says the opposite), floating = added to the scores; NULL =
+ *  none. Of places that see nothing come NaN. +1. NULL: TH_EINVAL, l is no attention layer, or what the operators report. */
+TH_API th_array *th_attention_forward(th_layer *l, const th_array *x, const th_array *mask);
 /** Any operator of one array, called by this name in summaries: th_activation_layer("relu", th_relu). */
 TH_API th_layer *th_activation_layer(const char *name, th_array *(*fn)(const th_array *x));
 TH_API th_layer *th_flatten_layer(void); /**< (n, ...) -> (n, product of the rest). */

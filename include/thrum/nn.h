@@ -35,6 +35,9 @@ TH_API th_array *th_embedding(const th_array *weight, const th_array *indices);
  *  (..., l, s), or NULL: bool = takes part, floating = added to the scores. causal: query i sees keys 0 to i. */
 TH_API th_array *th_sdpa(const th_array *q, const th_array *k, const th_array *v,
                          const th_array *mask, bool causal);
+/** The same with th_dropout() of the weights behind the softmax: each is 0 with probability p in [0, 1], else divided by 1 - p. */
+TH_API th_array *th_sdpa_dropout(th_generator *g, const th_array *q, const th_array *k,
+                                 const th_array *v, const th_array *mask, bool causal, double p);
 
 /** Windows of th_conv1d() and th_conv2d(), which uses both entries of a pair: rows, then columns. 0 gives the default. */
 typedef struct th_conv_config {

@@ -4,8 +4,10 @@
 #include <tgmath.h>
 
 #include "engine/base/error.h"
+#include "ops/compose.h"
 #include "ops/elementwise/binary_math.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/elementwise/thirds.h"
 #include "ops/elementwise/unary_math.h"
 
 /* --- lines --- */
@@ -81,6 +83,19 @@ static th_status vjp_of_slope(const th_vjp *v, const th_op *by_x, const th_op *b
   return th__vjp_check(v);
 }
 
+/* Of g f(x, y), f being a second derivative, so often by y: by g it is the bend again; by x and y the third ones, composed. */
+static th_status vjp_of_bend(const th_vjp *v, th_third *third, int by_y) {
+  const th_array *h = v->gradients[0], *g = v->inputs[0], *x = v->inputs[1], *y = v->inputs[2];
+  if (v->needed[0]) v->result[0] = th__sum_to_release(TH_CALL(v->op, NULL, h, x, y), &v->in[0]);
+  for (int i = 0; i < 2; i++) {
+    if (!v->needed[1 + i]) continue;
+    th__composing c = th__compose();
+    th_array *full = th_multiply(th_multiply(h, g), third(x, y, by_y + i));
+    v->result[1 + i] = th__sum_to_release(th__composed(c, full), &v->in[1 + i]);
+  }
+  return th__vjp_check(v);
+}
+
 #define SAVE_GXY TH_SAVE_IN(0) | TH_SAVE_IN(1) | TH_SAVE_IN(2)
 /* bends: the operators of the second derivatives, as a list in parentheses. */
 #define SLOPE_OPS(id, dx, dy, bends_x, bends_y)                                                    \
@@ -92,13 +107,20 @@ static th_status vjp_of_slope(const th_vjp *v, const th_op *by_x, const th_op *b
     return vjp_slopes(v, &th__##id##_slope_x, &id##_slope_y_op);                                   \
   }
 
+#define BEND_OP(id, which, expression, by_y)                                                       \
+  static th_status vjp_##id##_bend_##which(const th_vjp *v) {                                      \
+    return vjp_of_bend(v, th__third_##id, by_y);                                                   \
+  }                                                                                                \
+  SLOPE_OP(id##_bend_##which, static const th_op id##_bend_##which##_op, expression, SAVE_GXY,     \
+           vjp_##id##_bend_##which)
+
 #define TH_BINARY(id, lo, hi, gradient, floats, signed_ints, unsigned_ints)
 #define TH_BINARY_FLOAT(id, lo, hi, gradient, floats)
 #define TH_BINARY_QUOTIENT(id, lo, hi, gradient, floats)
 #define TH_SLOPES(id, dx, dy, dxx, dxy, dyy)                                                       \
-  SLOPE_OP(id##_bend_xx, static const th_op id##_bend_xx_op, dxx, 0, NULL)                         \
-  SLOPE_OP(id##_bend_xy, static const th_op id##_bend_xy_op, dxy, 0, NULL)                         \
-  SLOPE_OP(id##_bend_yy, static const th_op id##_bend_yy_op, dyy, 0, NULL)                         \
+  BEND_OP(id, xx, dxx, 0)                                                                          \
+  BEND_OP(id, xy, dxy, 1)                                                                          \
+  BEND_OP(id, yy, dyy, 2)                                                                          \
   SLOPE_OPS(id, dx, dy, (v, &id##_bend_xx_op, &id##_bend_xy_op),                                   \
             (v, &id##_bend_xy_op, &id##_bend_yy_op))
 #define TH_STEPS(id, dx, dy) SLOPE_OPS(id, dx, dy, (v, NULL, NULL), (v, NULL, NULL))

@@ -1,11 +1,13 @@
 /* Owns functions of one array: loops, derivatives and records made from the rows of unary.def. Each row with a derivative has
- * two more operators: id_slope (g, v) = g dy/dx, and id_bend (h, g, v), which makes the slope differentiable once. */
+ * two more operators: id_slope (g, v) = g dy/dx, and id_bend (h, g, v) = h g d2y/dx dv, whose own derivative by v is composed (thirds.c). */
 #include "ops/loops/lines.h"
 
 #include <tgmath.h>
 
 #include "engine/base/error.h"
+#include "ops/compose.h"
 #include "ops/elementwise/elementwise.h"
+#include "ops/elementwise/thirds.h"
 #include "ops/elementwise/turns.h"
 #include "ops/elementwise/unary_math.h"
 
@@ -41,6 +43,19 @@ static th_status vjp_slope(const th_vjp *v, const th_op *slope, const th_op *ben
   return th__vjp_check(v);
 }
 
+/* Of h g b(v): by h and g the bend again, by v h g b'(v). */
+static th_status vjp_bend(const th_vjp *v, th_array *(*third)(const th_array *)) {
+  const th_array *k = v->gradients[0], *h = v->inputs[0], *g = v->inputs[1], *at = v->inputs[2];
+  if (v->needed[0]) v->result[0] = th__sum_to_release(TH_CALL(v->op, NULL, k, g, at), &v->in[0]);
+  if (v->needed[1]) v->result[1] = th__sum_to_release(TH_CALL(v->op, NULL, h, k, at), &v->in[1]);
+  if (v->needed[2]) {
+    th__composing c = th__compose();
+    th_array *full = th_multiply(th_multiply(k, h), th_multiply(g, third(at)));
+    v->result[2] = th__sum_to_release(th__composed(c, full), &v->in[2]);
+  }
+  return th__vjp_check(v);
+}
+
 /* The slope wants x or y, whichever the row saves. */
 static th_status vjp_row(const th_vjp *v, const th_op *slope) {
   const th_array *saved = v->inputs[0] ? v->inputs[0] : v->outputs[0];
@@ -53,12 +68,15 @@ static th_status vjp_row(const th_vjp *v, const th_op *slope) {
   FLOATS(BEND_LINE, id##_bend, v, bend)                                                            \
   FLOAT_TABLE(id##_slope)                                                                          \
   FLOAT_TABLE(id##_bend)                                                                           \
+  static th_status vjp_##id##_bend(const th_vjp *args) { return vjp_bend(args, th__third_##id); }  \
   static const th_op id##_bend_op = {.name = #id "_bend",                                          \
                                      .in = {3},                                                    \
                                      .out = {1},                                                   \
+                                     .saves = TH_SAVE_IN(0) | TH_SAVE_IN(1) | TH_SAVE_IN(2),       \
                                      .flags = TH_OP_ELEMENTWISE | TH_OP_NONBLOCKING,               \
                                      .dtypes = TH_FLOATS,                                          \
                                      .infer = th__infer_broadcast,                                 \
+                                     .vjp = vjp_##id##_bend,                                       \
                                      .lines = id##_bend_lines,                                     \
                                      .cpu = th__lines_kernel,                                      \
                                      .test = {lo_, hi_, 1e-5}};                                    \

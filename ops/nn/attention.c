@@ -26,6 +26,11 @@ static th_array *causal_mask(int64_t queries, int64_t keys, th_device d) {
 
 th_array *th_sdpa(const th_array *q, const th_array *k, const th_array *v, const th_array *mask,
                   bool causal) {
+  return th_sdpa_dropout(NULL, q, k, v, mask, causal, 0);
+}
+
+th_array *th_sdpa_dropout(th_generator *g, const th_array *q, const th_array *k, const th_array *v,
+                          const th_array *mask, bool causal, double p) {
   const th_array *all[] = {q, k, v};
   for (int i = 0; i < 3; i++) {
     if (all[i] == NULL) {
@@ -44,5 +49,7 @@ th_array *th_sdpa(const th_array *q, const th_array *k, const th_array *v, const
   th_array *scores = th_matmul(scaled, turned);
   if (mask != NULL) scores = masked(scores, mask);
   if (causal) scores = masked(scores, causal_mask(queries, keys, q->device));
-  return th__composed(c, th_matmul(th_softmax(scores, -1), v));
+  th_array *weights = th_softmax(scores, -1);
+  if (p != 0) weights = th_dropout(g, weights, p, true);
+  return th__composed(c, th_matmul(weights, v));
 }

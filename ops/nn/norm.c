@@ -2,6 +2,7 @@
  * of x makes a line, weight and bias are broadcast to x. rms_norm leaves the mean out. A line of several pieces is read again
  * for each step; sums of pieces are joined in double. */
 #include <math.h>
+#include <string.h>
 
 #include "engine/base/error.h"
 #include "ops/nn/norm_kernel.h"
@@ -233,10 +234,79 @@ static th_status slope_cpu(const th_kernel_args *k) {
   return TH_OK;
 }
 
+/* --- gradients by weight and bias, where these are lines: sums over all lines, made of those of blocks --- */
+
+enum { MOST_BLOCKS = 32, LEAST_LINES = 16 };
+
+static int64_t lines_of_block(int64_t lines) {
+  int64_t even = (lines + MOST_BLOCKS - 1) / MOST_BLOCKS;
+  return even > LEAST_LINES ? even : LEAST_LINES;
+}
+/* At least one: without lines it gives zeros. */
+static int64_t blocks_of(int64_t lines) {
+  return lines > 0 ? (lines - 1) / lines_of_block(lines) + 1 : 1;
+}
+
+/* x, g -> gradients by weight and bias. */
+static th_status infer_norm_weights(th_infer *io, const void *params) {
+  const th__norm_params *p = params;
+  const th_layout *x = &io->in[0];
+  int64_t lines = 1, n = 1;
+  th_layout line = {.dtype = x->dtype};
+  if (!th__layout_same_shape(x, &io->in[1]) || io->in[1].dtype != x->dtype)
+    return th__fail(TH_ESHAPE, "%s: input and gradient differ", io->op->name);
+  for (int d = 0; d < x->ndim; d++) {
+    *(p->axes >> d & 1 ? &n : &lines) *= x->shape[d];
+    if (p->axes >> d & 1) line.shape[line.ndim++] = x->shape[d];
+  }
+  for (int j = 0; j < io->n_out; j++) io->out[j] = line;
+  io->workspace = 2 * blocks_of(lines) * n * th__compute_size(th__compute_of(x->dtype));
+  return TH_OK;
+}
+
+#define BLOCKS(id, T)                                                                              \
+  static void weights_block_##id(const norm *m, int64_t b) {                                       \
+    T room[2][PIECE], shift, factor, *dots = (T *)m->k->workspace + 2 * b * m->n;                  \
+    double variance;                                                                               \
+    int64_t per = lines_of_block(m->lines), end = (b + 1) * per;                                   \
+    memset(dots, 0, 2 * (size_t)m->n * sizeof(T));                                                 \
+    for (int64_t i = b * per; i < end && i < m->lines; i++) {                                      \
+      figures_##id(m, i, &shift, &factor, &variance);                                              \
+      FOR_PIECES(first, n)                                                                         \
+      th__norm_add_##id(piece_of(m, X, i, first, n, room[0]),                                      \
+                        piece_of(m, FIRST, i, first, n, room[1]), n, shift, factor, dots + first,  \
+                        dots + m->n + first);                                                      \
+    }                                                                                              \
+  }                                                                                                \
+  static void join_blocks_##id(const norm *m, int64_t blocks) {                                    \
+    T *sums = m->k->workspace;                                                                     \
+    for (int64_t b = 1; b < blocks; b++)                                                           \
+      for (int64_t i = 0; i < 2 * m->n; i++) sums[i] += sums[2 * b * m->n + i];                    \
+    for (int j = 0; j < m->k->n_out; j++)                                                          \
+      th__scatter(m->dtype, m->k->out_data[j], 1, m->n, sums + j * m->n);                          \
+  }
+BLOCKS(f32, float)
+BLOCKS(f64, double)
+
+static void weights_blocks(int64_t first, int64_t last, void *arg) {
+  const norm *m = arg;
+  for (int64_t b = first; b < last; b++)
+    (m->dtype == TH_F64 ? weights_block_f64 : weights_block_f32)(m, b);
+}
+
+static th_status weights_cpu(const th_kernel_args *k) {
+  norm m = make_norm(k);
+  int64_t blocks = blocks_of(m.lines), cost = 4 * m.n * lines_of_block(m.lines);
+  if (m.n == 0) return TH_OK;
+  th_parallel_for(k->context, blocks, th__grain(cost), weights_blocks, &m);
+  (m.dtype == TH_F64 ? join_blocks_f64 : join_blocks_f32)(&m, blocks);
+  return TH_OK;
+}
+
 /* --- gradients --- */
 
 static const th_op op_layer_norm, op_rms_norm, op_batch_norm, op_layer_norm_slope,
-    op_rms_norm_slope, op_batch_norm_slope;
+    op_rms_norm_slope, op_batch_norm_slope, op_norm_weights;
 
 static const th_op *slope_of(const th_op *op) {
   if (op == &op_layer_norm || op == &op_layer_norm_slope) return &op_layer_norm_slope;
@@ -256,18 +326,41 @@ static th_array *slope_at(const th_op *op, const void *params, const th_array *x
   return TH_CALL(slope_of(op), params, x, g, weight);
 }
 
+/* Weight (and bias, if there is one) are lines, and the device sums up both in one task. */
+static bool sums_lines(const th_vjp *v, const th_array *x) {
+  const th_layout *w = &v->in[1];
+  int rest = x->layout.ndim - w->ndim;
+  uint32_t last = ((1u << w->ndim) - 1) << rest;
+  if (v->op == &op_batch_norm || ((const th__norm_params *)v->params)->axes != last) return false;
+  for (int d = 0; d < w->ndim; d++)
+    if (w->shape[d] != x->layout.shape[rest + d]) return false;
+  return (v->n_in < 3 || th__layout_same_shape(w, &v->in[2])) &&
+         th__kernel_get(&op_norm_weights, x->device.kind) != NULL;
+}
+
+static th_status sum_lines_of(const th_vjp *v, const th_array *x, const th_array *g) {
+  th_array *out[2] = {NULL};
+  int n_out = v->n_in > 2 && v->needed[2] ? 2 : 1;
+  TH_TRY(th__invoke(&op_norm_weights, v->params, (const th_array *const[]){x, g}, 2, out, n_out));
+  if (v->needed[1]) v->result[1] = th_keep(out[0]); /* vjp_norm() has a scope open */
+  if (n_out > 1) v->result[2] = th_keep(out[1]);
+  return TH_OK;
+}
+
 static th_status vjp_norm(const th_vjp *v) {
   th_array *x = v->inputs[0], *w = v->n_in > 1 ? v->inputs[1] : NULL, *g = v->gradients[0];
   th_scope scope = th_scope_begin();
   if (g == NULL) g = th_zeros_like(x); /* only mean or variance were used, which are not recorded */
-  if (v->needed[0]) v->result[0] = th_keep(slope_at(v->op, v->params, x, g, w));
-  if (v->n_in > 1 && v->needed[1]) {
+  bool both = v->n_in > 1 && (v->needed[1] || (v->n_in > 2 && v->needed[2])) && sums_lines(v, x);
+  th_status status = both ? sum_lines_of(v, x, g) : TH_OK;
+  if (v->needed[0] && status == TH_OK) v->result[0] = th_keep(slope_at(v->op, v->params, x, g, w));
+  if (v->n_in > 1 && v->needed[1] && !both) {
     th_array *normed = TH_CALL(norm_of(v->op), v->params, x);
     v->result[1] = th_keep(th__sum_to(th_multiply(g, normed), &v->in[1]));
   }
-  if (v->n_in > 2 && v->needed[2]) v->result[2] = th_keep(th__sum_to(g, &v->in[2]));
+  if (v->n_in > 2 && v->needed[2] && !both) v->result[2] = th_keep(th__sum_to(g, &v->in[2]));
   th_scope_end(scope);
-  return th__vjp_check(v);
+  return status == TH_OK ? th__vjp_check(v) : status;
 }
 
 /* Sum over the lines of a, kept as dimensions of size 1. */
@@ -313,6 +406,35 @@ static th_status vjp_norm_slope(const th_vjp *v) {
   th_scope_end(scope);
   return th__vjp_check(v);
 }
+
+/* Linear in g: with u and t the incoming gradients, by g the norm of x with weight u and bias t, by x the slope of g u. */
+static th_status vjp_norm_weights(const th_vjp *v) {
+  const th__norm_params *p = v->params;
+  const th_op *own = p->center ? &op_layer_norm : &op_rms_norm;
+  th_array *x = v->inputs[0], *g = v->inputs[1], *u = v->gradients[0];
+  th_array *t = v->n_out > 1 ? v->gradients[1] : NULL;
+  th_scope scope = th_scope_begin();
+  if (v->needed[0])
+    v->result[0] = th_keep(u != NULL ? slope_at(own, p, x, g, u) : th_zeros_like(x));
+  if (v->needed[1] && u == NULL)
+    v->result[1] = th_keep(t != NULL ? th_add(th_zeros_like(x), t) : th_zeros_like(x));
+  else if (v->needed[1])
+    v->result[1] = th_keep(t != NULL ? TH_CALL(own, p, x, u, t) : TH_CALL(own, p, x, u));
+  th_scope_end(scope);
+  return th__vjp_check(v);
+}
+
+static const th_op op_norm_weights = {.name = "norm_weights",
+                                      .in = {2},
+                                      .out = {1, 2},
+                                      .saves = TH_SAVE_IN(0) | TH_SAVE_IN(1),
+                                      .dtypes = TH_FLOATS,
+                                      .params_size = sizeof(th__norm_params),
+                                      .infer = infer_norm_weights,
+                                      .vjp = vjp_norm_weights,
+                                      .cost = cost_norm,
+                                      .cpu = weights_cpu,
+                                      .test = {-2, 2, 1e-4}};
 
 #define NORM(id, outputs)                                                                          \
   static const th_op op_##id = {.name = #id,                                                       \
@@ -472,5 +594,5 @@ th_array *th_batch_norm(const th_array *x, th_array *running_mean, th_array *run
 
 TH_FAMILY_TABLE(norm);
 const th_op *const th__family_norm[] = {
-    &op_layer_norm,       &op_rms_norm, &op_batch_norm, &op_layer_norm_slope, &op_rms_norm_slope,
-    &op_batch_norm_slope, NULL};
+    &op_layer_norm,     &op_rms_norm,         &op_batch_norm,   &op_layer_norm_slope,
+    &op_rms_norm_slope, &op_batch_norm_slope, &op_norm_weights, NULL};

@@ -81,6 +81,13 @@ enum { LANES = 16, MANY = 64 };
     else                                                                                           \
       for (int64_t i = 0; i < n; i++)                                                              \
         out[i] = factor * ((g[i] - mean) - (x[i] - shift) * factor * dot);                         \
+  }                                                                                                \
+  TH__WIDE static void add_##id(const T *x, const T *g, int64_t n, T shift, T factor,              \
+                                T *restrict dots, T *restrict sums) {                              \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+      dots[i] += g[i] * ((x[i] - shift) * factor);                                                 \
+      sums[i] += g[i];                                                                             \
+    }                                                                                              \
   }
 
 /* The bodies that are chosen from are static, because what chooses among global ones would be exported. */
@@ -98,6 +105,9 @@ enum { LANES = 16, MANY = 64 };
   void th__norm_slope_##id(const T *x, const T *g, const T *w, int64_t n, T shift, T factor,       \
                            T mean, T dot, T *out) {                                                \
     slope_##id(x, g, w, n, shift, factor, mean, dot, out);                                         \
+  }                                                                                                \
+  void th__norm_add_##id(const T *x, const T *g, int64_t n, T shift, T factor, T *dots, T *sums) { \
+    add_##id(x, g, n, shift, factor, dots, sums);                                                  \
   }
 
 KERNELS(f32, float)

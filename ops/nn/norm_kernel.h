@@ -17,7 +17,9 @@
                           T *sum, T *dot);                                                         \
   /* factor (h - mean - (x - shift) factor dot) */                                                 \
   void th__norm_slope_##id(const T *x, const T *g, const T *w, int64_t n, T shift, T factor,       \
-                           T mean, T dot, T *out);
+                           T mean, T dot, T *out);                                                 \
+  /* dots += g (x - shift) factor, sums += g, element by element */                                \
+  void th__norm_add_##id(const T *x, const T *g, int64_t n, T shift, T factor, T *dots, T *sums);
 TH__NORM_KERNELS(f32, float)
 TH__NORM_KERNELS(f64, double)
 

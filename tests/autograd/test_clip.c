@@ -131,3 +131,38 @@ Test(clip, bad_arguments_are_refused) {
   th_release(x);
   th_release(plain);
 }
+
+/* More elements than one block adds up, and halves, doubles and gaps among them. */
+Test(clip, many_gradients_are_one_norm) {
+  enum { LEAVES = 5 };
+  const int64_t sizes[LEAVES] = {1, 40000, 0, 333, 17000};
+  const th_dtype types[LEAVES] = {TH_F64, TH_F32, TH_F32, TH_F16, TH_F64};
+  th_array *leaves[LEAVES];
+  double *values[LEAVES], squares = 0;
+  for (int i = 0; i < LEAVES; i++) {
+    values[i] = malloc((size_t)sizes[i] * sizeof(double) + 1);
+    for (int64_t k = 0; k < sizes[i]; k++) {
+      values[i][k] = (double)((k * 37 + i) % 64 - 31) / 32; /* exact in every type */
+      squares += values[i][k] * values[i][k];
+    }
+    leaves[i] = with_gradient(values[i], sizes[i], types[i], th_cpu(0));
+  }
+  th_array *norm = th_clip_grad_norm(leaves, LEAVES, 2);
+  cr_assert(eq(int, th_array_dtype(norm), TH_F64), "%s", th_last_error());
+  cr_assert(lt(dbl, fabs(th_item(norm) / sqrt(squares) - 1), 1e-6));
+  double factor = 2 / (th_item(norm) + 1e-6);
+  for (int i = 0; i < LEAVES; i++) {
+    for (int64_t k = 0; k < sizes[i]; k++) values[i][k] *= factor;
+    if (sizes[i] == 0) continue;
+    double off = distance(th_grad(leaves[i]), values[i], sizes[i]);
+    cr_assert(off <= (types[i] == TH_F16   ? 1e-5
+                      : types[i] == TH_F32 ? 1e-8
+                                           : 1e-17),
+              "%d: %g", i, off);
+  }
+  th_release(norm);
+  for (int i = 0; i < LEAVES; i++) {
+    free(values[i]);
+    th_release(leaves[i]);
+  }
+}

@@ -177,7 +177,7 @@ Test(layer_kinds, attention) {
   th_generator *g = th_generator_new(7);
   th_array *x = draw(g, TH_SHAPE(2, 5, 12));
   for (int causal = 0; causal < 2; causal++) {
-    th_layer *l = th_attention_layer(g, 12, 3, causal);
+    th_layer *l = th_attention_layer(g, 12, 3, &(th_attention_config){.causal = causal});
     th_scope scope = th_scope_begin();
     th_array *off = th_subtract(th_layer_forward(l, x), attend(l, x, 3, causal));
     double worst = th_item(th_vector_norm(off, NULL, 0, INFINITY, false));
@@ -211,18 +211,22 @@ Test(layer_kinds, bad_sizes_are_refused) {
   refused(th_layer_norm_layer(TH_SHAPE(-1), 0), "-1");
   refused(th_embedding_layer(NULL, 0, 3), "embedding_layer: rows");
   refused(th_dropout_layer(NULL, 1.5), "dropout_layer: p 1.5");
-  refused(th_attention_layer(NULL, 10, 3, false), "attention_layer: width 10");
+  refused(th_attention_layer(NULL, 10, 3, NULL), "attention_layer: width 10");
+  refused(th_attention_layer(NULL, 4, 2, &(th_attention_config){.dropout = -0.1}), "dropout -0.1");
   refused(th_activation_layer("nothing", NULL), "activation_layer: fn");
   refused(th_max_pool_layer(NULL), "max_pool_layer: config");
   refused(th_sequential(NULL, 0), "sequential: needs");
   refused(th_sequential(TH_LAYERS(th_flatten_layer(), th_linear_layer(NULL, 0, 1, true))),
           "linear_layer: inputs");
-  th_layer *flatten = th_flatten_layer(), *attention = th_attention_layer(NULL, 4, 2, false);
+  th_layer *flatten = th_flatten_layer(), *attention = th_attention_layer(NULL, 4, 2, NULL);
   th_array *x = scalar(1);
   cr_assert(zero(ptr, th_layer_forward(flatten, x)));
   cr_assert(strstr(th_last_error(), "flatten") != NULL);
   cr_assert(zero(ptr, th_layer_forward(attention, x)));
   cr_assert(strstr(th_last_error(), "attention") != NULL);
+  cr_assert(zero(ptr, th_attention_forward(flatten, x, NULL)));
+  cr_assert(strstr(th_last_error(), "another kind") != NULL, "%s", th_last_error());
+  cr_assert(zero(ptr, th_attention_forward(attention, NULL, NULL)));
   th_layer_release(flatten);
   th_layer_release(attention);
   th_release(x);

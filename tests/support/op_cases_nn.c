@@ -2,6 +2,7 @@
  * their own gradients are checked, too. */
 #include "ops/params_nn.h"
 #include "support/op_cases.h"
+#include "ops/nn/clip.h"
 #include "thrum/thrum.h"
 
 #define CALL(id, expression)                                                                       \
@@ -53,6 +54,7 @@ CALL(layer_norm, th_layer_norm(in[0], 2, in[1], in[2], 1e-5))
 CALL(rms_norm, th_rms_norm(in[0], 1, in[1], 1e-5))
 CALL(batch_norm, th_batch_norm(in[0], NULL, NULL, in[1], in[2], true, 0.1, 1e-5))
 DIRECT(last_slope, th__norm_params, .axes = 4, .center = true, .eps = 1e-3)
+DIRECT(weights_slope, th__norm_params, .axes = 4, .center = true, .eps = 1e-3)
 DIRECT(rms_slope, th__norm_params, .axes = 6, .eps = 1e-3)
 DIRECT(batch_slope, th__norm_params, .axes = 5, .center = true, .eps = 1e-3)
 
@@ -66,6 +68,19 @@ static th_array *call_adam(th_array *const *in, int n, void *user) {
   th_release(m);
   th_release(v);
   return op_case_checked(p, status);
+}
+
+static th_array *call_gradients_norm(th_array *const *in, int n, void *user) {
+  return th__gradients_norm_call(in, 2, 2);
+}
+
+static th_array *call_gradients_shrink(th_array *const *in, int n, void *user) {
+  th_array *g[] = {op_case_target(in[0], ((const op_call_context *)user)->strided_target),
+                   op_case_target(in[1], false), th__gradients_norm_call(in, 2, 2)};
+  th_status status = th__gradients_shrink_call(g, 3, 0.5);
+  th_release(g[1]);
+  th_release(g[2]);
+  return op_case_checked(g[0], status);
 }
 
 static th_array *call_rmsprop(th_array *const *in, int n, void *user) {
@@ -120,12 +135,19 @@ const op_case op_cases_nn[] = {
     {"avg_pool2d", call_avg_pool2d, {PLANES}, 0, OP_CASE_ROUNDS},
     {"avg_pool2d_slope", call_avg_slope, {POOLED}, 0, OP_CASE_ROUNDS},
     {"layer_norm", call_layer_norm, {X3, X2, X2}, 0, OP_CASE_ROUNDS},
+    {"norm_weights", call_weights_slope, {X3, X3}, 0, OP_CASE_ROUNDS},
     {"layer_norm_slope", call_last_slope, {X3, X3, {'x', 1, {4}}}, 0, OP_CASE_ROUNDS},
     {"rms_norm", call_rms_norm, {X3, {'x', 1, {4}}}, 0, OP_CASE_ROUNDS},
     {"rms_norm_slope", call_rms_slope, {X3, X3, X2}, 0, OP_CASE_ROUNDS},
     {"batch_norm", call_batch_norm, {X3, {'x', 1, {3}}, {'x', 1, {3}}}, 0, OP_CASE_ROUNDS},
     {"batch_norm_slope", call_batch_slope, {X3, X3, {'x', 2, {3, 1}}}, 0, OP_CASE_ROUNDS},
     {"adam_step", call_adam, {X2, X2, X2, X2}, TH_FLOATS, OP_CASE_EMPTY | OP_CASE_ROUNDS},
+    {"gradients_norm", call_gradients_norm, {X2, X2}, TH_FLOATS, OP_CASE_EMPTY | OP_CASE_ROUNDS},
+    {"gradients_shrink",
+     call_gradients_shrink,
+     {X2, X2},
+     TH_FLOATS,
+     OP_CASE_EMPTY | OP_CASE_ROUNDS},
     {"rmsprop_step", call_rmsprop, {X2, X2, X2, X2}, TH_FLOATS, OP_CASE_EMPTY | OP_CASE_ROUNDS},
     {0},
 };
