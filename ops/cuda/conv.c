@@ -1,4 +1,5 @@
 /* Owns the launchers of convolutions: each is a product of tiles (tiles.h), and says what its rows, columns and steps are. */
+#include "engine/base/error.h"
 #include "ops/cuda/cuda.h"
 #include "ops/cuda/tiles.h"
 #include "ops/params_nn.h"
