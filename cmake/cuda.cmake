@@ -35,6 +35,10 @@ set(TH_FATBINS)
 foreach(source ${TH_CUDA_SOURCES})
   get_filename_component(name ${source} NAME_WE)
   set(fatbin ${CMAKE_BINARY_DIR}/cuda/${name}.fatbin)
+  set(hidden ".hidden th__image_${name}\\n")
+  if(TH_BUNDLE) # where they are a library of their own, for the two that would have a copy each
+    set(hidden)
+  endif()
   if(TH_CUDA_BUILT)
     add_custom_command(OUTPUT ${fatbin}
       COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/cuda
@@ -42,7 +46,7 @@ foreach(source ${TH_CUDA_SOURCES})
       DEPENDS ${source} DEPFILE ${fatbin}.d COMMENT "Compiling kernels of ${name}.cu" VERBATIM)
     list(APPEND TH_FATBINS ${fatbin})
     string(APPEND images "__asm__(\".pushsection .data.rel.ro,\\\"aw\\\"\\n.balign 8\\n.globl th__image_${name}\\n\"\n"
-      "        \".hidden th__image_${name}\\n.type th__image_${name}, %object\\n.size th__image_${name}, 24\\n\"\n"
+      "        \"${hidden}.type th__image_${name}, %object\\n.size th__image_${name}, 24\\n\"\n"
       "        \"th__image_${name}: .quad 1f, 2f, 3f - 2f\\n.popsection\\n\"\n"
       "        \".pushsection .rodata\\n1: .asciz \\\"${name}\\\"\\n.balign 64\\n\"\n"
       "        \"2: .incbin \\\"${fatbin}\\\"\\n3:\\n.popsection\\n\");\n")

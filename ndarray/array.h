@@ -107,6 +107,11 @@ static inline void *th__array_data(const th_array *a) {
  * on any thread; it must not fail or wait. where names the public call. */
 typedef void (*th__elements_fn)(const th_layout *layout, const void *first, void *arg);
 th_status th__with_elements(const th_array *a, th__elements_fn fn, void *arg, const char *where);
+/* The parts of th_write(), which ops/arrays/write.c has: what is wrong with the call; whether the bytes can go where they belong
+ * without a kernel that spreads them; and the task, for arguments that are right and elements that can. */
+th_status th__write_check(const th_array *a, const void *in, size_t bytes);
+bool th__write_straight(const th_array *a);
+th_status th__write(th_array *a, const void *in, size_t bytes);
 /* TH_EDEADLK if this thread holds a mapping of s that an access (a writing one) would wait for. */
 th_status th__map_check(const th_storage *s, bool write, const char *where);
 

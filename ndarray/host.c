@@ -1,4 +1,4 @@
-/* Owns the traffic between arrays and the program's memory: read, write, item, from_host, and the waits. A read is a task, so
+/* Owns the traffic between arrays and the program's memory: read, write as it lies, item, from_host, and the waits. A read is a task, so
  * that no write submitted meanwhile can get in between; the waiting caller usually runs it itself. */
 #include <math.h>
 #include <string.h>
@@ -244,17 +244,21 @@ static th_status writing_push(th_array *a, const void *in, size_t bytes, const c
   return status;
 }
 
-th_status th_write(th_array *a, const void *in, size_t bytes) {
+th_status th__write_check(const th_array *a, const void *in, size_t bytes) {
   if (!a) return th__array_null("th_write");
   if (!a->storage) return th__fail(TH_ENODATA, "th_write: an array on the meta device has no data");
   TH_TRY(check_bytes(a, in, bytes, "th_write"));
-  if (bytes == 0) return TH_OK;
-  if (th__layout_overlaps_itself(&a->layout))
+  if (bytes > 0 && th__layout_overlaps_itself(&a->layout))
     return th__fail(TH_EINVAL, "th_write: a view that repeats elements (stride 0) is not writable");
-  if (!host_memory(a->storage) && !th__layout_contiguous(&a->layout))
-    return th__fail(TH_ENOSYS, "th_write: a strided view on this device; write a contiguous array "
-                               "and assign it");
-  return writing_push(a, in, bytes, "write");
+  return TH_OK;
+}
+
+bool th__write_straight(const th_array *a) {
+  return host_memory(a->storage) || th__layout_contiguous(&a->layout);
+}
+
+th_status th__write(th_array *a, const void *in, size_t bytes) {
+  return bytes > 0 ? writing_push(a, in, bytes, "write") : TH_OK;
 }
 
 /* A fresh array whose memory the host can reach is filled at once, if the device has room now. */

@@ -147,7 +147,8 @@ TH_API th_status th_wait_for(const th_array *a,
 TH_API bool th_is_ready(const th_array *a);       /**< No write pending. Never blocks. */
 /** Copies a's elements, rows first, to out. bytes must be size * element size (TH_EINVAL). TH_ENODATA for meta. */
 TH_API th_status th_read(const th_array *a, void *out, size_t bytes);
-/** a[...] = elements at in. in may be reused when the call returns. Does not wait for a's readers. */
+/** a[...] = elements at in. in may be reused when the call returns. Does not wait for a's readers. Elements with gaps on a GPU
+ *  need room there for as many without. */
 TH_API th_status th_write(th_array *a, const void *in, size_t bytes);
 TH_API double th_item(
     const th_array *a); /**< The one element as double; NaN and an error if not one. */

@@ -13,7 +13,8 @@
   X(indexing)                                                                                      \
   X(drawing)                                                                                       \
   X(updating)                                                                                      \
-  X(products) X(arranging) X(moments) X(scanning) X(ordering) X(sampling) X(windows) X(norms)
+  X(products)                                                                                      \
+  X(arranging) X(moments) X(scanning) X(ordering) X(sampling) X(convolutions) X(pools) X(norms)
 #define TABLE(family) extern const th__cuda_entry th__cuda_##family[]; /* ends with a NULL name */
 TH__CUDA_TABLES(TABLE)
 #undef TABLE

@@ -2,8 +2,8 @@
  *
  * A file of kernels is also compiled as C++ for the host, where tests/fakecuda/shim.h comes first and gives the words of CUDA
  * another meaning. So kernels keep to a few rules. TH_KERNEL: every thread works alone. TH_BLOCK_KERNEL: the threads of a block
- * work together in phases; what lives from one phase to the next is in TH_SHARED memory, what stands outside of phases is the
- * same for all threads, and blocks have one dimension. Neither may depend on the number of blocks. The string after the name has
+ * work together in phases; what lives from one phase to the next is in TH_SHARED memory, or is each thread's own: TH_OWN(type, id)
+ * outside of phases, TH_MINE(id) in them. What else stands outside of phases is the same for all threads, and blocks have one dimension. Neither may depend on the number of blocks. The string after the name has
  * a letter for each parameter: r and w for memory that is read, written, b for both, v for a value. */
 #ifndef THRUM_OPS_CUDA_KERNEL_CUH
 #define THRUM_OPS_CUDA_KERNEL_CUH
@@ -31,6 +31,8 @@
 #define TH_BLOCK_KERNEL(id, access, ...) extern "C" __global__ void id(__VA_ARGS__)
 #define TH_PHASE                         for (bool th__once = true; th__once; th__once = false, __syncthreads())
 #define TH_SHARED                        __shared__
+#define TH_OWN(type, id)                 type id
+#define TH_MINE(id)                      id
 #endif
 #define TH_DEVICE static __device__ inline
 #define TH_WALK   const __grid_constant__ th__cuda_walk w

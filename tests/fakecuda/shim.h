@@ -20,6 +20,9 @@
 #define __grid_constant__
 #define __noinline__ __attribute__((noinline))
 #define TH_SHARED    static thread_local
+/* One for each thread of a block; an array type stays one. */
+#define TH_OWN(type, id) static thread_local type id[256]
+#define TH_MINE(id)      id[threadIdx.x]
 
 typedef struct alignas(8) uint2 {
   uint32_t x, y;
