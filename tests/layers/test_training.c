@@ -80,7 +80,8 @@ Test(training, attention_learns_what_follows) {
               .labels = th_from_host(labels, TH_SHAPE(ROWS * LENGTH), TH_I64, th_cpu(0)),
               .classes = LETTERS};
   l.model = th_sequential(
-      TH_LAYERS(th_embedding_layer(g, LETTERS, 8), th_attention_layer(g, 8, 2, true),
+      TH_LAYERS(th_embedding_layer(g, LETTERS, 8),
+                th_attention_layer(g, 8, 2, &(th_attention_config){.causal = true}),
                 th_layer_norm_layer(TH_SHAPE(8), 0), th_linear_layer(g, 8, LETTERS, true)));
   learns(&l, 25, 0.3);
   th_generator_release(g);
