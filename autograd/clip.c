@@ -49,7 +49,7 @@ static int next_group(const th__gradients *g, bool *done, th_array **list) {
 static th_array **group_room(const th__gradients *g, bool **done) {
   size_t n = (size_t)g->n + 1;
   th_array **room = th__zalloc(2 * n * sizeof(*room) + n);
-  *done = (bool *)(room + 2 * n);
+  *done = room != NULL ? (bool *)(room + 2 * n) : NULL;
   return room;
 }
 

@@ -193,7 +193,7 @@ static void join_rows(gemm *g) {
 
 /* Own kernels leave to BLAS what it can read and does quicker: vectors, and f64 from some 370 rows and columns on. */
 static bool takes_own(const gemm *g) {
-  if (is_integer(g) || !th__gemm_present() || g->m * g->n * g->k == 0) return false;
+  if (is_integer(g) || !th__gemm_present() || g->m == 0 || g->n == 0 || g->k == 0) return false;
   bool readable_by_blas =
       readable(g->m, g->k, g->a_row, g->a_col) && readable(g->k, g->n, g->b_row, g->b_col);
   bool large = g->type == TH__F64 && 2.0 * (double)g->m * (double)g->n * (double)g->k > 1e8;

@@ -6,6 +6,7 @@
 #include "engine/base/error.h"
 #include "ops/loops/fold.h"
 #include "ops/nn/loss.h"
+#include "ops/nn/short_lines.h"
 #include "ops/op.h"
 #include "ops/params.h"
 #include "ops/loops/vector_math.h"
@@ -150,13 +151,13 @@ static th_status infer_softmax(th_infer *io, const void *params) {
 
 typedef struct run {
   const th_kernel_args *k;
-  th_layout in, out; /* without the axis */
+  th_layout lines[2]; /* of input and result: without the axis, as few dimensions as can be */
   int64_t n, in_step, out_step;
   bool log;
 } run;
 
 static void one_line(const run *r, const char *x, int64_t step, char *out, int64_t out_step) {
-  th_dtype t = r->in.dtype;
+  th_dtype t = r->lines[0].dtype;
   line l = {.dtype = t, .data = x, .n = r->n, .step = step};
   if (r->log && t == TH_F64)
     log_softmax_f64(&l, out, out_step);
@@ -172,7 +173,7 @@ static void one_line(const run *r, const char *x, int64_t step, char *out, int64
 static void turned_lines(const run *r, const char *x, int64_t x_side, char *out, int64_t out_side,
                          int64_t width) {
   th__word room[TURNED_BYTES / sizeof(th__word)];
-  size_t size = th_dtype_size(r->in.dtype);
+  size_t size = th_dtype_size(r->lines[0].dtype);
   int64_t item = (int64_t)size, n = r->n;
   char *turned = (char *)room;
   for (int64_t i = 0; i < n; i++)
@@ -185,25 +186,67 @@ static void turned_lines(const run *r, const char *x, int64_t x_side, char *out,
     th__copy_run(size, out + i * r->out_step * item, out_side, turned + i * item, n, width);
 }
 
+/* Where line i lies, of the input or the result. */
+static char *line_at(const run *r, int which, int64_t i) {
+  const th_layout *l = &r->lines[which];
+  const void *base = which == 0 ? r->k->in_data[0] : r->k->out_data[0];
+  return (char *)(uintptr_t)base +
+         th__offset_at(i, l->ndim, l->shape, l->strides) * (int64_t)th_dtype_size(l->dtype);
+}
+
+/* How many lines from i on, at most `most`, lie one side stride after the other. */
+static int64_t beside(const run *r, int64_t i, int64_t most) {
+  const th_layout *l = &r->lines[0];
+  if (l->ndim == 0) return 1;
+  int64_t left = l->shape[l->ndim - 1] - i % l->shape[l->ndim - 1];
+  return left < most ? left : most;
+}
+
+/* Bytes from a line to the next beside it. */
+static int64_t side(const run *r, int which) {
+  const th_layout *l = &r->lines[which];
+  return l->ndim == 0 ? 0 : l->strides[l->ndim - 1] * (int64_t)th_dtype_size(l->dtype);
+}
+
+static bool is_short(th_dtype t, int64_t n) { return t != TH_F64 && n <= TH__SHORT; }
+
+static void short_lines(const run *r, int64_t first, int64_t last) {
+  th_dtype t = r->lines[0].dtype;
+  th__short_lines s;
+  const char *x[TH__BESIDE];
+  char *out[TH__BESIDE];
+  for (int64_t i = first; i < last; i += s.lines) {
+    int lines = (int)beside(r, i, last - i < TH__BESIDE ? last - i : TH__BESIDE);
+    x[0] = line_at(r, 0, i);
+    out[0] = line_at(r, 1, i);
+    for (int w = 1; w < lines; w++) {
+      x[w] = x[w - 1] + side(r, 0);
+      out[w] = out[w - 1] + side(r, 1);
+    }
+    th__short_lines_take(&s, t, x, r->in_step, r->n, lines);
+    if (r->log)
+      th__short_log_softmax(&s);
+    else
+      th__short_softmax(&s, NULL, 1);
+    th__short_lines_put(&s, r->log ? s.x : s.e, t, out, r->out_step);
+  }
+}
+
 static void softmax_lines(int64_t first, int64_t last, void *arg) {
   const run *r = arg;
-  int64_t item = (int64_t)th_dtype_size(r->in.dtype), width;
-  int d = r->in.ndim - 1;
-  bool turn = d >= 0 && r->n <= PIECE && r->n * TURNED * item <= TURNED_BYTES &&
+  int64_t item = (int64_t)th_dtype_size(r->lines[0].dtype), width;
+  if (is_short(r->lines[0].dtype, r->n)) {
+    short_lines(r, first, last);
+    return;
+  }
+  bool turn = r->n <= PIECE && r->n * TURNED * item <= TURNED_BYTES &&
               (r->in_step != 1 || r->out_step != 1);
   for (int64_t i = first; i < last; i += width) {
-    const char *x = (const char *)r->k->in_data[0] +
-                    th__offset_at(i, r->in.ndim, r->in.shape, r->in.strides) * item;
-    char *out = (char *)r->k->out_data[0] +
-                th__offset_at(i, r->out.ndim, r->out.shape, r->out.strides) * item;
-    width = 1;
-    if (turn) {
-      int64_t beside = r->in.shape[d] - i % r->in.shape[d];
-      width = beside < last - i ? beside : last - i;
-      if (width > TURNED) width = TURNED;
-    }
+    const char *x = line_at(r, 0, i);
+    char *out = line_at(r, 1, i);
+    width = turn ? beside(r, i, last - i < TURNED ? last - i : TURNED) : 1;
     if (width > 1)
-      turned_lines(r, x, r->in.strides[d], out, r->out.strides[d], width);
+      turned_lines(r, x, side(r, 0) / item, out, side(r, 1) / item, width);
     else
       one_line(r, x, r->in_step, out, r->out_step);
   }
@@ -213,12 +256,14 @@ static th_status softmax(const th_kernel_args *k, bool log) {
   int axis = ((const th__softmax_params *)k->params)->axis;
   if (axis < 0) axis += k->in[0].ndim;
   run r = {.k = k, .n = k->in[0].shape[axis], .log = log};
-  r.in = th__layout_part(&k->in[0], axis, 1, false);
-  r.out = th__layout_part(&k->out[0], axis, 1, false);
+  r.lines[0] = th__layout_part(&k->in[0], axis, 1, false);
+  r.lines[1] = th__layout_part(&k->out[0], axis, 1, false);
+  r.lines[0].ndim = r.lines[1].ndim = th__layouts_collapse(r.lines, 2);
   r.in_step = k->in[0].strides[axis];
   r.out_step = k->out[0].strides[axis];
   if (r.n > 0)
-    th_parallel_for(k->context, th__layout_size(&r.in), th__grain(4 * r.n), softmax_lines, &r);
+    th_parallel_for(k->context, th__layout_size(&r.lines[0]), th__grain(4 * r.n), softmax_lines,
+                    &r);
   return TH_OK;
 }
 
@@ -341,8 +386,49 @@ static line row_of(const th_kernel_args *k, int64_t row) {
                 .step = x->strides[1]};
 }
 
+/* Takes the short rows from i on, as many as fit before last. */
+static void take_short_rows(const entropy *e, int64_t i, int64_t last, th__short_lines *s) {
+  const char *x[TH__BESIDE];
+  int rows = last - i < TH__BESIDE ? (int)(last - i) : TH__BESIDE;
+  line l = row_of(e->k, i);
+  for (int w = 0; w < rows; w++) x[w] = row_of(e->k, i + w).data;
+  th__short_lines_take(s, l.dtype, x, l.step, l.n, rows);
+}
+
+static void short_losses(const entropy *e, int64_t first, int64_t last) {
+  th__short_lines s;
+  for (int64_t i = first; i < last; i += s.lines) {
+    take_short_rows(e, i, last, &s);
+    for (int w = 0; w < s.lines; w++) {
+      float x = s.x[e->labels[i + w]][w];
+      e->losses[i + w] = log((double)s.sum[w]) - ((double)x - (double)s.max[w]);
+    }
+  }
+}
+
+/* Where row i of the slope lies. */
+static char *slope_row(const entropy *e, int64_t i) {
+  const th_layout *x = &e->k->in[0];
+  return (char *)e->k->out_data[0] + i * x->shape[1] * (int64_t)th_dtype_size(x->dtype);
+}
+
+static void short_slopes(const entropy *e, int64_t first, int64_t last) {
+  th__short_lines s;
+  char *out[TH__BESIDE];
+  for (int64_t i = first; i < last; i += s.lines) {
+    take_short_rows(e, i, last, &s);
+    for (int w = 0; w < s.lines; w++) out[w] = slope_row(e, i + w);
+    th__short_softmax(&s, e->labels + i, (float)e->factor);
+    th__short_lines_put(&s, s.e, e->k->in[0].dtype, out, 1);
+  }
+}
+
 static void loss_rows(int64_t first, int64_t last, void *arg) {
   const entropy *e = arg;
+  if (is_short(e->k->in[0].dtype, e->k->in[0].shape[1])) {
+    short_losses(e, first, last);
+    return;
+  }
   for (int64_t i = first; i < last; i++) {
     line l = row_of(e->k, i);
     e->losses[i] = l.dtype == TH_F64 ? loss_f64(&l, e->labels[i]) : loss_f32(&l, e->labels[i]);
@@ -367,9 +453,13 @@ static th_status cross_entropy_cpu(const th_kernel_args *k) {
 
 static void slope_rows(int64_t first, int64_t last, void *arg) {
   const entropy *e = arg;
+  if (is_short(e->k->in[0].dtype, e->k->in[0].shape[1])) {
+    short_slopes(e, first, last);
+    return;
+  }
   for (int64_t i = first; i < last; i++) {
     line l = row_of(e->k, i);
-    char *out = (char *)e->k->out_data[0] + i * l.n * (int64_t)th_dtype_size(l.dtype);
+    char *out = slope_row(e, i);
     if (l.dtype == TH_F64)
       softmax_f64(&l, out, 1, e->factor, e->labels[i]);
     else

@@ -66,6 +66,40 @@ static int64_t ulps(float a, float b) {
   return llabs((int64_t)x - y);
 }
 
+/* Lines of up to 32 elements go side by side: the bits of one do not depend on its neighbours, nor on how many there are. */
+Test(ops_softmax, short_lines_are_the_same_alone) {
+  for (int64_t n = 1; n <= 40; n++)
+    for (int64_t rows = 1; rows <= 35; rows += 17)
+      for (int logarithm = 0; logarithm < 2; logarithm++) {
+        const int64_t shape[] = {rows, n};
+        th_array *a = noisy(shape, 2, TH_F32, (int)(n + rows));
+        th_array *y = logarithm ? th_log_softmax(a, 1) : th_softmax(a, 1);
+        double *x = values_of(a), *expected = malloc((size_t)(rows * n) * sizeof *expected);
+        naive(x, shape, 2, 1, logarithm, expected);
+        for (int64_t i = 0; i < rows; i++) {
+          char row[16];
+          float own[40], together[40];
+          snprintf(row, sizeof row, "%lld", (long long)i);
+          th_array *line = th_slice(a, row), *part = th_slice(y, row);
+          th_array *alone = logarithm ? th_log_softmax(line, 0) : th_softmax(line, 0);
+          cr_assert(eq(int, th_read(alone, own, (size_t)n * sizeof *own), TH_OK));
+          cr_assert(eq(int, th_read(part, together, (size_t)n * sizeof *own), TH_OK));
+          cr_assert(memcmp(own, together, (size_t)n * sizeof *own) == 0, "%lld of %lld x %lld",
+                    (long long)i, (long long)rows, (long long)n);
+          th_release(line);
+          th_release(part);
+          th_release(alone);
+        }
+        double worst = worst_of(y, expected, rows * n);
+        cr_assert(worst <= 1e-6, "%lld x %lld, log %d: %g", (long long)rows, (long long)n,
+                  logarithm, worst);
+        free(x);
+        free(expected);
+        th_release(a);
+        th_release(y);
+      }
+}
+
 Test(ops_softmax, huge_logits_neither_overflow_nor_lose_their_sum) {
   th_array *a = noisy(TH_SHAPE(64, 100), TH_F32, 1e4), *y = th_softmax(a, 1);
   float values[6400];
