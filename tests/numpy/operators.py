@@ -158,7 +158,7 @@ REASONS = {
     "normal": "as random_bits",
     "permutation": "as random_bits",
 }
-for name in "randint bernoulli categorical dropout".split():
+for name in "randint bernoulli categorical dropout sdpa_dropout".split():
     REASONS[name] = "as random_bits"
 for name in "sgd_step adam_step adamw_step rmsprop_step".split():
     REASONS[name] = "NumPy has no optimizers; tests/ops/test_update.c"
