@@ -77,7 +77,7 @@ Test(ops_softmax, short_lines_are_the_same_alone) {
         double *x = values_of(a), *expected = malloc((size_t)(rows * n) * sizeof *expected);
         naive(x, shape, 2, 1, logarithm, expected);
         for (int64_t i = 0; i < rows; i++) {
-          char row[16];
+          char row[32];
           float own[40], together[40];
           snprintf(row, sizeof row, "%lld", (long long)i);
           th_array *line = th_slice(a, row), *part = th_slice(y, row);
