@@ -1,7 +1,5 @@
 /* Owns the memory of trace rings: blocks of huge pages, handed out in chunks that rings keep until shutdown. `lock` guards all. A
  * fresh small page costs an operation's record more than everything else about it. */
-#include <string.h>
-
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/trace_ring.h"

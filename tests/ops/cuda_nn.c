@@ -1,17 +1,6 @@
 /* Convolutions where the cases of single operators do not reach: several tiles of rows and columns, and sums cut into chunks. Part
  * of the programs of test_cuda_kernels.c and tests/gpu/test_kernels.c. */
-#include "ops/values.h"
-#include "support/kerneldevice.h"
-
-#ifndef FAKE_KERNELS
-#define FAKE_KERNELS ""
-#endif
-
-static void start(void) {
-  cr_assert(kernel_device_install(FAKE_KERNELS), "cannot load the kernels");
-  setenv("TH_STRICT_DEVICE", "1", 1);
-  start_engine(1);
-}
+#include "ops/kernel_suite.h"
 
 TestSuite(cuda_nn, .timeout = 240, .init = start, .fini = stop_engine);
 

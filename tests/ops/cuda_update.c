@@ -1,18 +1,7 @@
 /* Kernels of the steps of optimizers. Part of the programs of test_cuda_kernels.c and tests/gpu/test_kernels.c. */
-#include "ops/values.h"
+#include "ops/kernel_suite.h"
 
 #include "ops/nn/update.h"
-#include "support/kerneldevice.h"
-
-#ifndef FAKE_KERNELS
-#define FAKE_KERNELS ""
-#endif
-
-static void start(void) {
-  cr_assert(kernel_device_install(FAKE_KERNELS), "cannot load the kernels");
-  setenv("TH_STRICT_DEVICE", "1", 1);
-  start_engine(1);
-}
 
 TestSuite(cuda_update, .timeout = 240, .init = start, .fini = stop_engine);
 
