@@ -35,6 +35,11 @@ static int64_t width(const th__line_call *c, int k) {
   return converts(c, k) ? (int64_t)sizeof(float) : th__dtype_size(c->dtype[k]);
 }
 
+/* Of a buffer; a short line has no time for a division. */
+static int64_t elements(const th__line_call *c, int k) {
+  return PIECE_BYTES >> __builtin_ctz((unsigned)width(c, k));
+}
+
 /* The line can read, or write, the operand where it lies. */
 static bool lies_ready(const th__line_call *c, int k, int64_t stride) {
   return stride == th__dtype_size(c->dtype[k]) && !converts(c, k);
@@ -51,8 +56,9 @@ static void load(const th__line_call *c, int k, const char *from, int64_t stride
 
 static void load_repeated(const th__line_call *c, int k, const char *from, int64_t n, char *to) {
   _Alignas(CELL) char cell[CELL];
-  load(c, k, from, 0, 1, cell);
-  th__copy_run((size_t)width(c, k), to, 1, cell, 0, n);
+  bool converted = converts(c, k);
+  if (converted) load(c, k, from, 0, 1, cell);
+  th__copy_run((size_t)width(c, k), to, 1, converted ? cell : from, 0, n);
 }
 
 static void store(const th__line_call *c, char *to, int64_t stride, int64_t n, const char *from) {
@@ -69,13 +75,13 @@ static void run_in_pieces(const th__line_call *c, char *const *p, const int64_t 
                           int64_t n) {
   _Alignas(64) char buffer[TH__LOOP_OPERANDS][PIECE_BYTES];
   char *at[TH__LOOP_OPERANDS];
-  int64_t piece = PIECE_BYTES;
+  int64_t piece = n;
   bool ready[TH__LOOP_OPERANDS];
   for (int k = 0; k < c->n; k++) {
-    if (PIECE_BYTES / width(c, k) < piece) piece = PIECE_BYTES / width(c, k);
+    int64_t most = elements(c, k);
+    if (most < piece) piece = most;
     ready[k] = lies_ready(c, k, strides[k]) && !(k == 0 && c->streams);
   }
-  if (n < piece) piece = n;
   for (int k = 1; k < c->n; k++)
     if (strides[k] == 0) load_repeated(c, k, p[k], piece, buffer[k]);
   for (int64_t i = 0; i < n; i += piece) {

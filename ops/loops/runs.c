@@ -112,12 +112,14 @@ void th__gather_index(th_dtype t, const void *from, int64_t stride, int64_t n, i
   th__gather(t, from, stride, n, out); /* u64 and i64 share their bits */
 }
 
-/* Every second element is picked out of vectors; every other step goes element by element. */
+/* One element is repeated by vectors, every second one is picked out of vectors; other steps go element by element. */
 #define COPY(T)                                                                                    \
   do {                                                                                             \
     const T *restrict x = from;                                                                    \
     T *restrict y = to;                                                                            \
-    if (to_step == 1 && from_step == 2)                                                            \
+    if (to_step == 1 && from_step == 0)                                                            \
+      for (int64_t i = 0; i < n; i++) y[i] = x[0];                                                 \
+    else if (to_step == 1 && from_step == 2)                                                       \
       for (int64_t i = 0; i < n; i++) y[i] = x[i * 2];                                             \
     else                                                                                           \
       for (int64_t i = 0; i < n; i++) y[i * to_step] = x[i * from_step];                           \
