@@ -1,6 +1,6 @@
 #include "tests/ops/values.h"
 
-TestSuite(ops_reduce, .timeout = 60, .fini = stop_engine);
+TestSuite(ops_reduce, .timeout = 240, .fini = stop_engine);
 
 typedef th_array *(*reduction)(const th_array *a, const int *axes, int n_axes, bool keepdims);
 enum { SUM, PROD, MEAN, MAX, MIN, ALL, ANY, KINDS };
