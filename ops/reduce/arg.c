@@ -1,10 +1,16 @@
 /* Owns argmax and argmin: the position of the first largest or smallest element along one axis. A NaN beats every number. */
+#include <stdlib.h>
+
 #include "engine/base/error.h"
 #include "ops/loops/fold.h"
 #include "ops/op.h"
 #include "ops/params.h"
 
-enum { PIECE = 1024 }; /* elements gathered at a time */
+enum {
+  PIECE = 1024, /* elements gathered at a time */
+  COLUMNS = 64, /* neighbouring lines side by side */
+  FEW = 16      /* fewer than that go line by line */
+};
 
 static th_status infer_arg(th_infer *io, const void *params) {
   const th__arg_params *p = params;
@@ -49,13 +55,44 @@ FIRST(f64, double)
 FIRST(i64, int64_t)
 FIRST(u64, uint64_t)
 
+/* Element j of `rows` rows of n elements against the best so far; row 0 is the first of all. No branches, so that several
+ * columns fit a vector; positions are as wide as elements. Of floats "not at most" is more or a NaN on either side. */
+#define COLUMN(id, T, POSITION, BETTER)                                                            \
+  TH__WIDE static void id(const void *from, int64_t step, int64_t row, int64_t rows, int64_t n,    \
+                          void *bests, void *positions) {                                          \
+    const T *restrict x = from;                                                                    \
+    T *restrict best = bests;                                                                      \
+    POSITION *restrict position = positions;                                                       \
+    for (int64_t end = row + rows; row < end; row++, x += step) {                                  \
+      const POSITION here = (POSITION)row;                                                         \
+      if (row == 0)                                                                                \
+        for (int64_t j = 0; j < n; j++) best[j] = x[j], position[j] = 0;                           \
+      else                                                                                         \
+        for (int64_t j = 0; j < n; j++) {                                                          \
+          const T a = x[j], b = best[j];                                                           \
+          best[j] = BETTER ? a : b;                                                                \
+          position[j] = BETTER ? here : position[j];                                               \
+        }                                                                                          \
+    }                                                                                              \
+  }
+COLUMN(max_f32, float, int32_t, (!(a <= b) & (b == b)))
+COLUMN(max_f64, double, int64_t, (!(a <= b) & (b == b)))
+COLUMN(max_i64, int64_t, int64_t, (a > b))
+COLUMN(max_u64, uint64_t, int64_t, (a > b))
+COLUMN(min_f32, float, int32_t, (!(a >= b) & (b == b)))
+COLUMN(min_f64, double, int64_t, (!(a >= b) & (b == b)))
+COLUMN(min_i64, int64_t, int64_t, (a < b))
+COLUMN(min_u64, uint64_t, int64_t, (a < b))
+
 static const struct typed {
   int64_t (*first)(const void *from, const void *extreme);
   bool (*better)(const void *a, const void *best, bool min);
-} typed[TH__COMPUTE_COUNT] = {{first_f32, better_f32},
-                              {first_f64, better_f64},
-                              {first_i64, better_i64},
-                              {first_u64, better_u64}};
+  void (*columns[2])(const void *from, int64_t step, int64_t row, int64_t rows, int64_t n,
+                     void *bests, void *positions); /* largest, smallest */
+} typed[TH__COMPUTE_COUNT] = {{first_f32, better_f32, {max_f32, min_f32}},
+                              {first_f64, better_f64, {max_f64, min_f64}},
+                              {first_i64, better_i64, {max_i64, min_i64}},
+                              {first_u64, better_u64, {max_u64, min_u64}}};
 
 typedef struct run {
   const th_kernel_args *k;
@@ -95,6 +132,46 @@ static void scan_lines(int64_t from, int64_t to, void *arg) {
   }
 }
 
+/* Neighbouring lines lie closer together than the elements of one. */
+static bool by_columns(const run *r) {
+  const th_layout *l = &r->lines;
+  int last = l->ndim - 1;
+  return last >= 0 && l->shape[last] >= FEW && llabs(l->strides[last]) < llabs(r->step) &&
+         r->n <= INT32_MAX;
+}
+
+static int64_t tiles_of(int64_t inner) { return (inner + COLUMNS - 1) / COLUMNS; }
+
+/* The positions of neighbouring lines from x on. */
+static void scan_tile(const run *r, const char *x, int64_t width, int64_t *out) {
+  th_dtype t = r->lines.dtype;
+  int64_t item = (int64_t)th_dtype_size(t), stride = r->lines.strides[r->lines.ndim - 1];
+  bool ready = stride == 1 && th__computes_as_stored(t);
+  int64_t rows = ready ? r->n : 1;
+  th__word room[COLUMNS], best[COLUMNS], position[COLUMNS];
+  for (int64_t i = 0; i < r->n; i += rows) {
+    const void *row = th__gathered(t, x + i * r->step * item, stride, width, room);
+    r->typed->columns[r->min](row, r->step, i, rows, width, best, position);
+  }
+  bool narrow = th__compute_size(th__compute_of(t)) == 4;
+  for (int64_t j = 0; j < width; j++)
+    out[j] = narrow ? ((const int32_t *)position)[j] : position[j].i;
+}
+
+static void scan_tiles(int64_t from, int64_t to, void *arg) {
+  const run *r = arg;
+  const th_layout *l = &r->lines;
+  int64_t item = (int64_t)th_dtype_size(l->dtype), inner = l->shape[l->ndim - 1];
+  int64_t *out = r->k->out_data[0];
+  for (int64_t tile = from; tile < to; tile++) {
+    int64_t column = tile % tiles_of(inner) * COLUMNS;
+    int64_t line = tile / tiles_of(inner) * inner + column;
+    int64_t offset = th__offset_at(line, l->ndim, l->shape, l->strides);
+    int64_t width = inner - column < COLUMNS ? inner - column : COLUMNS;
+    scan_tile(r, (const char *)r->k->in_data[0] + offset * item, width, out + line);
+  }
+}
+
 static th_status arg(const th_kernel_args *k, bool min) {
   const th__arg_params *p = k->params;
   const th_layout *in = &k->in[0];
@@ -105,7 +182,14 @@ static th_status arg(const th_kernel_args *k, bool min) {
   r.min = min;
   r.fold = th__fold_of(min ? TH__FOLD_MIN : TH__FOLD_MAX, type);
   r.typed = &typed[type];
-  th_parallel_for(k->context, th__layout_size(&r.lines), th__grain(r.n), scan_lines, &r);
+  int64_t lines = th__layout_size(&r.lines);
+  if (lines > 0 && by_columns(&r)) {
+    int64_t inner = r.lines.shape[r.lines.ndim - 1], width = inner < COLUMNS ? inner : COLUMNS;
+    th_parallel_for(k->context, lines / inner * tiles_of(inner), th__grain(r.n * width), scan_tiles,
+                    &r);
+  } else {
+    th_parallel_for(k->context, lines, th__grain(r.n), scan_lines, &r);
+  }
   return TH_OK;
 }
 

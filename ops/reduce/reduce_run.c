@@ -36,26 +36,26 @@ static void split_dims(const th_layout *in, uint32_t axes, plan *p) {
   p->n_reduced = th__layout_size(&p->reduced);
 }
 
+int64_t th__reduced_size(const th_layout *in, uint32_t axes) {
+  int64_t size = 1;
+  for (int d = 0; d < in->ndim; d++)
+    if (axes >> d & 1) size *= in->shape[d];
+  return size;
+}
+
 /* Chunks by columns, the finer of the two ways: what the workspace must hold at most. */
-static int64_t column_chunk(const plan *p) {
-  if (p->n_out >= MANY_OUTPUTS) return CHUNK;
-  int64_t chunk = CHUNK / (p->n_out < 1 ? 1 : p->n_out > COLUMNS ? COLUMNS : p->n_out);
+static int64_t column_chunk(int64_t n_out) {
+  if (n_out >= MANY_OUTPUTS) return CHUNK;
+  int64_t chunk = CHUNK / (n_out < 1 ? 1 : n_out > COLUMNS ? COLUMNS : n_out);
   return chunk < COLUMNS ? COLUMNS : chunk;
 }
 
 static int64_t blocks(int64_t n, int64_t size) { return n / size + (n % size != 0); }
 
-int64_t th__reduced_size(const th_layout *in, uint32_t axes) {
-  plan p;
-  split_dims(in, axes, &p);
-  return p.n_reduced;
-}
-
 int64_t th__reduce_workspace(const th_layout *in, uint32_t axes) {
-  plan p;
-  split_dims(in, axes, &p);
-  int64_t n_chunks = blocks(p.n_reduced, column_chunk(&p));
-  return n_chunks > 1 ? n_chunks * p.n_out * 8 : 0;
+  int64_t n_out = th__reduced_size(in, ~axes); /* along the other axes */
+  int64_t n_chunks = blocks(th__reduced_size(in, axes), column_chunk(n_out));
+  return n_chunks > 1 ? n_chunks * n_out * 8 : 0;
 }
 
 static void make_plan(const th_layout *in, uint32_t axes, plan *p) {
@@ -69,7 +69,7 @@ static void make_plan(const th_layout *in, uint32_t axes, plan *p) {
   p->columns = p->inner >= 8 && (p->n_reduced < FEW || kept_step < step);
   p->tile = p->columns ? (p->inner < COLUMNS ? p->inner : COLUMNS) : 1;
   p->n_tiles = p->columns ? p->n_out / p->inner * blocks(p->inner, p->tile) : p->n_out;
-  p->chunk = p->columns ? column_chunk(p) : CHUNK;
+  p->chunk = p->columns ? column_chunk(p->n_out) : CHUNK;
   p->n_chunks = blocks(p->n_reduced, p->chunk);
 }
 

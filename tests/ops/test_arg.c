@@ -66,6 +66,29 @@ Test(ops_arg, the_first_of_equals_and_the_first_nan) {
   th_release(b);
 }
 
+/* Side by side in whole tiles and the rest of one, with equals and NaN in every row and column. */
+Test(ops_arg, neighbouring_columns_keep_apart) {
+  enum { N = 9, WIDTH = 150 };
+  for (int t = 0; t < TH_DTYPE_COUNT; t++) {
+    bool floating = t == TH_F16 || t == TH_BF16 || t == TH_F32 || t == TH_F64;
+    double x[2 * N * WIDTH];
+    for (int i = 0; i < 2 * N * WIDTH; i++) {
+      uint32_t mixed = (uint32_t)i * 2654435761u >> 20;
+      x[i] = floating && mixed % 11 == 0 ? NAN : (double)(mixed % 7) - (floating ? 3 : 0);
+    }
+    th_array *all = th_from_host(x, TH_SHAPE(2, N, WIDTH), TH_F64, th_cpu(0));
+    th_array *a = th_astype(all, (th_dtype)t), *gaps = th_slice(a, ":, ::-1, ::2");
+    for (int min = 0; min < 2; min++) {
+      check(a, 1, min, th_dtype_name((th_dtype)t));
+      check(a, 0, min, th_dtype_name((th_dtype)t));
+      check(gaps, 1, min, th_dtype_name((th_dtype)t));
+    }
+    th_release(gaps);
+    th_release(a);
+    th_release(all);
+  }
+}
+
 Test(ops_arg, refusals_name_the_operator) {
   th_array *a = th_zeros(TH_SHAPE(2, 0), TH_F32, th_cpu(0));
   cr_assert(th_argmax(a, 1, false) == NULL);
