@@ -40,18 +40,30 @@ static th_status sleep_200_ms(void *arg, th_task_context *context) {
   return TH_OK;
 }
 
-/* Waiting for one array does not wait for what came later. */
-static void waiting_for_one(void) {
-  th_array *x = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, device));
-  th_array *y = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, device));
+/* z = x * y + 2, then a sleep; how long the waits for z and for all took. Returns z. */
+static th_array *wait_for_one(th_array *x, th_array *y, double *early, double *all) {
   double start = demo_seconds();
   th_array *xy = DEMO_MAKE(th_multiply(x, y));
   th_array *z = DEMO_MAKE(th_add_scalar(xy, 2));
   DEMO_TRY(th_push(&(th_task){.name = "sleep", .run = sleep_200_ms}));
   DEMO_TRY(th_wait(z));
-  double early = demo_seconds() - start;
+  *early = demo_seconds() - start;
   DEMO_TRY(th_wait_all());
-  double all = demo_seconds() - start;
+  *all = demo_seconds() - start;
+  th_release(xy);
+  return z;
+}
+
+/* Waiting for one array does not wait for what came later. */
+static void waiting_for_one(void) {
+  th_array *x = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, device));
+  th_array *y = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, device)), *z = NULL;
+  double early = 1, all = 0;
+  /* Again when this thread was kept off its core as long as the sleep. */
+  for (int try = 0; try < 5 && early >= 0.15; try++) {
+    th_release(z);
+    z = wait_for_one(x, y, &early, &all);
+  }
   printf("th_wait(z) after %.1f ms, th_wait_all() after %.1f ms\nz = x * y + 2 = ", early * 1e3,
          all * 1e3);
   DEMO_TRY(th_print(z, stdout));
@@ -59,8 +71,8 @@ static void waiting_for_one(void) {
   DEMO_TRY(th_read(z, got, sizeof got));
   demo_check(got[0] == 3 && got[1] == 3, "z is [[3 3]]");
   demo_check(early < 0.15 && all >= 0.195, "th_wait(z) did not wait for the later sleep");
-  th_array *arrays[] = {x, y, xy, z};
-  for (int i = 0; i < 4; i++) th_release(arrays[i]);
+  th_array *arrays[] = {x, y, z};
+  for (int i = 0; i < 3; i++) th_release(arrays[i]);
 }
 
 /* The time of n steps is t1 + n t2 + t3: t1 to start, t2 per step, t3 to see the result. With a wait in every step, each

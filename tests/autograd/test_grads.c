@@ -7,6 +7,7 @@
 #include "engine/base/mem.h"
 #include "support/arrays.h"
 #include "support/gradients.h"
+#include "support/tasks.h"
 
 TestSuite(grads, .timeout = 60, .fini = stop_engine);
 
@@ -129,7 +130,8 @@ Test(grads, refuses_what_it_cannot_do) {
 }
 
 Test(grads, results_belong_to_the_open_scope) {
-  int64_t before = th__mem_live();
+  int64_t before = 0;
+  tasks_await_workers();
   for (int round = 0; round < 3; round++) {
     th_array *x = leaf(2), *g;
     th_scope scope = th_scope_begin();
@@ -175,6 +177,7 @@ Test(grads, computed_arrays_keep_theirs_on_request) {
 /* The cycle node -> gradient -> record -> node, too, ends with the array. */
 Test(grads, kept_gradients_are_not_left_behind) {
   int64_t before = 0;
+  tasks_await_workers();
   for (int round = 0; round < 4; round++) {
     th_array *x = leaf(2), *h = th_exp(x), *y = th_square(h);
     th_retain_grad(h);

@@ -7,6 +7,7 @@
 #include "engine/base/mem.h"
 #include "support/arrays.h"
 #include "support/gradients.h"
+#include "support/tasks.h"
 
 TestSuite(tape, .timeout = 60, .fini = stop_engine);
 
@@ -266,7 +267,7 @@ Test(tape, operator_without_gradient_is_named_at_backward) {
 
 Test(tape, nothing_is_left_behind) {
   th_release(leaf(1)); /* the engine's and the tape's own start */
-  th_wait_all();
+  tasks_await_workers();
   int64_t before = th__mem_live();
   for (int round = 0; round < 20; round++) {
     th_array *x = leaf(2), *y = th_exp(x), *z = th_multiply(y, x), *u = th_square(z);

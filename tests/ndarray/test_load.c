@@ -13,6 +13,7 @@
 #include "ndarray/tensors.h"
 #include "support/arrays.h"
 #include "support/files.h"
+#include "support/tasks.h"
 
 static char path[64];
 
@@ -376,6 +377,7 @@ Test(load, changed_files) {
   char file[2048];
   state = 99;
   int64_t live = -1;
+  tasks_await_workers();
   for (int i = 0; i < 1500; i++) {
     size_t n = compose(file, good, strlen(good), six, 23);
     for (uint64_t k = draw(3); k > 0; k--) change(file, &n);

@@ -13,6 +13,7 @@
 #include "engine/base/mem.h"
 #include "ndarray/array.h"
 #include "ndarray/dtype.h"
+#include "support/tasks.h"
 #include "thrum/thrum.h"
 
 static char path[64];
@@ -281,6 +282,7 @@ Test(npy, every_byte_of_the_header_spoilt) {
   write_file(bytes, n);
   int file = open(path, O_WRONLY);
   int64_t live = -1;
+  tasks_await_workers();
   for (size_t at = 0; at < n - 24; at++) {
     for (int value = 0; value < 256; value++) {
       char byte = (char)value;

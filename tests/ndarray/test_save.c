@@ -354,6 +354,7 @@ Test(save, links_devices_and_refusals) {
 
 Test(save, out_of_host_memory) {
   tasks_init("threads", 1, 0);
+  tasks_await_workers();
   th_array *a = th_full(TH_SHAPE(100), 3, TH_F32, th_cpu(0)), *gaps = th_slice(a, "::2");
   const char *names[] = {"a", "gaps"};
   /* From now on the thread for files is known to the engine. */

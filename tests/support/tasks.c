@@ -99,3 +99,23 @@ th_token *close_gate(th_var *gate) {
   while (!__atomic_load_n(&token, __ATOMIC_ACQUIRE)) usleep(100);
   return token;
 }
+
+/* As many tasks as there are workers, none of which ends before all have begun. */
+void tasks_await_workers(void) {
+  th_engine_stats stats = {.size = sizeof stats};
+  bool ok = push_nop(NULL, NULL) == TH_OK && th_wait_all() == TH_OK &&
+            th_engine_get_stats(&stats) == TH_OK;
+  engine_gate *gates = calloc((size_t)stats.workers + 1, sizeof *gates);
+  th_var *v = th_var_new();
+  for (int i = 0; ok && i < stats.workers; i++)
+    ok = gates != NULL && v != NULL && engine_push_gate_reading(&gates[i], v) == TH_OK;
+  if (!ok) {
+    fprintf(stderr, "tasks_await_workers: %s\n", th_last_error());
+    abort();
+  }
+  for (int i = 0; i < stats.workers; i++) engine_await(&gates[i]);
+  for (int i = 0; i < stats.workers; i++) engine_open(&gates[i]);
+  (void)th_wait_all();
+  th_var_release(v);
+  free(gates);
+}

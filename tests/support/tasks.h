@@ -21,5 +21,8 @@ th_status push_fail(const char *name, const char *text, th_var *reads, th_var *w
 th_status push_add(_Atomic int *target, int n, th_var *reads, th_var *writes);
 /* Submits a task that writes gate and ends only when its token is signalled; returns the token, NULL when it was refused. */
 th_token *close_gate(th_var *gate);
+/* Returns when each worker of the threaded engine has run a task. A thread that starts late takes memory when it does: for tests that
+ * count blocks, or let allocations fail. The program must have no other task pending. */
+void tasks_await_workers(void);
 
 #endif
