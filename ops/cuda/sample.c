@@ -43,20 +43,26 @@ static th_status categorical_cuda(const th_kernel_args *k) {
                            &row_step, &step, &p.n, &p.seed, &p.counter});
 }
 
-/* Drawn by the number of an element, so the loop must not be cut. */
+/* Drawn by the number of an element, so the loop must not be cut: many elements with gaps are packed first. */
 static th_status dropout_cuda(const th_kernel_args *k) {
   static th__cuda_kernel single = {.name = "dropout_single"}, f64 = {.name = "dropout_f64"};
   const th__dropout_params *p = k->params;
-  if (th__layout_size(&k->out[0]) > th__cuda_loop_most && !th__layout_contiguous(&k->in[0]))
-    return th_context_fail(k->context, TH_ENOSYS, "dropout: too many elements with gaps");
+  th_layout in = k->in[0];
+  void *data = k->in_data[0];
+  if (th__layout_size(&in) > th__cuda_loop_most && !th__layout_contiguous(&in)) {
+    th__layout_set_contiguous(&in);
+    TH_TRY(th__cuda_scratch(k->context, th__layout_bytes(&in), &data));
+    TH_TRY(th__cuda_move(k->context, &in, data, &k->in[0], k->in_data[0]));
+  }
   th__cuda_loop l = {.context = k->context,
                      .image = &th__image_sample,
-                     .kernel = k->in[0].dtype == TH_F64 ? &f64 : &single,
+                     .kernel = in.dtype == TH_F64 ? &f64 : &single,
                      .n_cells = 4,
                      .cell = {p->seed, p->counter, p->below},
-                     .dtype = k->in[0].dtype};
+                     .dtype = in.dtype};
   memcpy(&l.cell[3], &p->scale, sizeof p->scale);
-  th__cuda_loop_fill(&l, k);
+  th__cuda_loop_add(&l, &k->out[0], k->out_data[0]);
+  th__cuda_loop_add(&l, &in, data);
   return th__cuda_loop_run(&l);
 }
 

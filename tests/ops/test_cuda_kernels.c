@@ -11,13 +11,14 @@ enum { MOST = 256, SEEDS = 2 };
 enum { CONTIGUOUS, STRIDED, BROADCAST, EMPTY, LAYOUTS };
 static const char *const layout_names[] = {"contiguous", "strided", "broadcast", "empty"};
 
-/* No kernel can call a function of the host; nonzero waits for the host anyway; the others are one pass for what takes other
- * operators there. */
-static const char *const host_only[] = {
-    "map", "zip", "reduce", "nonzero", "norm_weights", "gradients_norm", "gradients_shrink"};
-/* Reach the device in tests of their own: as gradients, and between devices. */
+/* No kernel can call a function of the host, and nonzero waits for the host anyway. */
+static const char *const host_only[] = {"map", "zip", "reduce", "nonzero"};
+/* One pass for what takes other operators there: nobody calls these on a device. */
+static const char *const one_pass[] = {"norm_weights", "gradients_norm", "gradients_shrink"};
+/* Reach the device in tests of their own: as gradients (cuda_slopes.c), and between devices. */
 static const char *const elsewhere[] = {
     "copy_to", "unslice", "take_slope", "cross_entropy_slope", "along_slope", "undiagonal"};
+#define AMONG(name, list) among((name), (list), sizeof(list) / sizeof *(list))
 
 static bool among(const char *name, const char *const *list, size_t n) {
   for (size_t i = 0; i < n; i++)
@@ -29,6 +30,8 @@ TestSuite(cuda_kernels, .timeout = 240, .init = start, .fini = stop_engine);
 
 /* --- operands --- */
 
+static th_dtype index_type = TH_I64;
+
 /* Values of the record's domain that every type holds: integers for integers, NaN and infinities apart. */
 static th_array *operand(const op_case *c, const th_op *op, int i, th_dtype t, int layout,
                          int seed) {
@@ -36,7 +39,7 @@ static th_array *operand(const op_case *c, const th_op *op, int i, th_dtype t, i
   double lo = c->lo < c->hi ? c->lo : op->test.lo, hi = c->lo < c->hi ? c->hi : op->test.hi;
   double values[MOST];
   int64_t shape[4], size = 1;
-  th_dtype own = in->kind == 'x' ? t : in->kind == 'i' ? TH_I64 : TH_BOOL;
+  th_dtype own = in->kind == 'x' ? t : in->kind == 'i' ? index_type : TH_BOOL;
   if (!(lo < hi)) lo = -2, hi = 2;
   for (int d = 0; d < in->ndim; d++) {
     shape[d] = layout == EMPTY && in->shape[d] == 3 ? 0 : in->shape[d];
@@ -134,8 +137,19 @@ static th_array *run_case(const op_case *c, const th_op *op, th_dtype t, int lay
   return out;
 }
 
-static void check_op(const op_case *c, const th_op *op) {
-  uint32_t types = c->dtypes ? c->dtypes : op->dtypes;
+/* What the CPU computes, whatever the record or the case asks for: all of that has to run on the device. */
+static uint32_t types_of_cpu(const op_case *c, const th_op *op) {
+  uint32_t types = 0;
+  for (int t = 0; t < TH_DTYPE_COUNT; t++) {
+    th_array *out = run_case(c, op, (th_dtype)t, CONTIGUOUS, 0, th_cpu(0));
+    if (out != NULL && th_wait(out) == TH_OK) types |= TH_BIT(t);
+    th_release(out);
+  }
+  th_clear_error();
+  return types;
+}
+
+static void check_op(const op_case *c, const th_op *op, uint32_t types) {
   bool rounds =
       !kernel_device_exact() || (c->flags & OP_CASE_ROUNDS) || strcmp(op->name, "normal") == 0;
   for (int t = 0; t < TH_DTYPE_COUNT; t++)
@@ -144,8 +158,8 @@ static void check_op(const op_case *c, const th_op *op) {
         char what[96];
         if (!(types & TH_BIT(t)) || (layout == BROADCAST && op->writes)) continue;
         if (layout == EMPTY && !(c->flags & OP_CASE_EMPTY)) continue;
-        snprintf(what, sizeof what, "%s %s %s", op->name, th_dtype_name((th_dtype)t),
-                 layout_names[layout]);
+        snprintf(what, sizeof what, "%s %s %s, indices %s", op->name, th_dtype_name((th_dtype)t),
+                 layout_names[layout], th_dtype_name(index_type));
         kernel_device_backwards(seed);
         th_array *wanted = run_case(c, op, (th_dtype)t, layout, seed, th_cpu(0));
         th_array *got = run_case(c, op, (th_dtype)t, layout, seed, kernel_device());
@@ -155,20 +169,60 @@ static void check_op(const op_case *c, const th_op *op) {
       }
 }
 
+/* Each type that the CPU takes; returns how many. */
+static int check_types(const op_case *c, const th_op *op) {
+  uint32_t declared = c->dtypes ? c->dtypes : op->dtypes, types = types_of_cpu(c, op);
+  int n = 0;
+  cr_assert(types != 0 && (declared & ~types) == 0, "%s: the CPU takes types %x of %x", op->name,
+            types, declared);
+  check_op(c, op, types);
+  for (; types != 0; types &= types - 1) n++;
+  return n;
+}
+
+/* There nothing goes over the CPU, so what has no kernel says so. */
+static void check_refused(const op_case *c, const th_op *op) {
+  cr_assert(run_case(c, op, TH_F32, CONTIGUOUS, 0, kernel_device()) == NULL, "%s", op->name);
+  cr_assert(eq(int, th_last_status(), TH_ENOSYS), "%s: %s", op->name, th_last_error());
+  th_clear_error();
+}
+
 Test(cuda_kernels, every_operator) {
+  int ops = 0, pairs = 0;
   for (int i = 0; i < th__op_count(); i++) {
     const th_op *op = th__op_at(i);
     op_case generic;
     const op_case *c = op_case_find(op, &generic);
     bool kernel = th__kernel_get(op, kernel_device().kind) != NULL;
-    bool none = (op->flags & (TH_OP_VIEW | TH_OP_TRANSFER)) ||
-                among(op->name, host_only, sizeof host_only / sizeof *host_only);
+    bool none = (op->flags & (TH_OP_VIEW | TH_OP_TRANSFER)) || AMONG(op->name, host_only) ||
+                AMONG(op->name, one_pass);
     cr_assert(kernel != none, "%s %s a kernel", op->name, kernel ? "has" : "lacks");
-    if (!kernel || among(op->name, elsewhere, sizeof elsewhere / sizeof *elsewhere)) continue;
     cr_assert(c != NULL, "%s has no case", op->name);
-    check_op(c, op);
+    if (AMONG(op->name, host_only)) check_refused(c, op);
+    if (!kernel || AMONG(op->name, elsewhere)) continue;
+    pairs += check_types(c, op);
+    ops++;
   }
+  printf("%d operators in %d pairs with types ran on the device\n", ops, pairs);
   cr_assert(kernel_device_launches() > 1000, "%d launches", kernel_device_launches());
+}
+
+Test(cuda_kernels, every_type_of_index) {
+  int pairs = 0;
+  for (int i = 0; i < th__op_count(); i++) {
+    const th_op *op = th__op_at(i);
+    op_case generic;
+    const op_case *c = op_case_find(op, &generic);
+    bool indexed = false;
+    for (int j = 0; c != NULL && j < OP_CASE_INPUTS; j++) indexed |= c->in[j].kind == 'i';
+    for (int t = 0; indexed && t < TH_DTYPE_COUNT; t++) {
+      index_type = (th_dtype)t;
+      uint32_t types = types_of_cpu(c, op);
+      check_op(c, op, types);
+      pairs += types != 0;
+    }
+  }
+  cr_assert(eq(int, pairs, 6 * 8), "operators with indices by eight types of integers");
 }
 
 /* --- casts --- */
@@ -228,6 +282,13 @@ Test(cuda_kernels, long_loops) {
 }
 
 /* Eight dimensions that do not join, cut into several launches. */
+static th_array *dropped(th_array *a) {
+  th_generator *g = th_generator_new(3);
+  th_array *out = th_dropout(g, a, 0.5, true);
+  th_generator_release(g);
+  return out;
+}
+
 Test(cuda_kernels, eight_dimensions_in_pieces) {
   static const int64_t most[] = {INT64_C(1) << 30, 1000, 100, 10, 1};
   th_array *a = noisy(TH_SHAPE(2, 3, 2, 3, 4, 3, 2, 5), TH_F32, 3);
@@ -237,6 +298,7 @@ Test(cuda_kernels, eight_dimensions_in_pieces) {
     th_array *x = th_permute_dims(a, order, 8), *far_x = th_permute_dims(far_a, order, 8);
     th__cuda_loop_most = most[i];
     expect_equal(th_square(far_x), th_square(x), 0, "square");
+    expect_equal(dropped(far_x), dropped(x), 0, "dropout");
     th__cuda_loop_most = most[0];
     th_release(x);
     th_release(far_x);
@@ -349,58 +411,6 @@ Test(cuda_kernels, softmax_of_long_and_short_lines) {
       th_release(a);
       th_release(far);
     }
-}
-
-/* --- gradients, by which kernels without public functions are reached --- */
-
-typedef th_array *(*loss)(th_array *x, th_array *indices);
-
-static th_array *sliced_loss(th_array *x, th_array *indices) {
-  th_array *part = th_slice(x, "::-2, 1:"), *square = th_square(part);
-  th_array *sum = th_sum(square, NULL, 0, false);
-  th_release(part);
-  th_release(square);
-  return sum;
-}
-
-static th_array *taken_loss(th_array *x, th_array *indices) {
-  th_array *rows = th_take(x, indices, 0), *square = th_square(rows);
-  th_array *sum = th_sum(square, NULL, 0, false);
-  th_release(rows);
-  th_release(square);
-  return sum;
-}
-
-static th_array *entropy_loss(th_array *x, th_array *indices) {
-  return th_cross_entropy(x, indices);
-}
-
-static th_array *gradient_of(loss f, const th_array *values, const th_array *indices, th_device d) {
-  th_array *x = th_copy_to(values, d), *i = th_copy_to(indices, d);
-  cr_assert(eq(int, th_require_grad(x), TH_OK));
-  th_array *y = f(x, i);
-  cr_assert(th_backward(y, 0) == TH_OK, "%s", th_last_error());
-  th_array *g = th_copy(th_grad(x));
-  th_release(y);
-  th_release(x);
-  th_release(i);
-  return g;
-}
-
-Test(cuda_kernels, gradients) {
-  static const th_dtype types[] = {TH_F32, TH_F64, TH_F16, TH_BF16};
-  static const loss losses[] = {sliced_loss, taken_loss, entropy_loss};
-  int64_t labels[40];
-  for (int i = 0; i < 40; i++) labels[i] = i * 7 % 9;
-  for (size_t t = 0; t < 4; t++) {
-    th_array *x = noisy(TH_SHAPE(40, 9), types[t], 1);
-    th_array *indices = th_from_host(labels, TH_SHAPE(40), TH_I64, th_cpu(0));
-    for (size_t i = 0; i < 3; i++)
-      expect_equal(gradient_of(losses[i], x, indices, kernel_device()),
-                   gradient_of(losses[i], x, indices, th_cpu(0)), allowed(types[t]), "gradient");
-    th_release(x);
-    th_release(indices);
-  }
 }
 
 /* --- indices --- */
