@@ -53,9 +53,10 @@ th__task *th__finish(th__thread *self, th__task *task, th__ref keep,
                      bool may_continue); /* drop, close, release */
 void th__release_joins(th__thread *self, th__task *join);
 /* While a trace records: counts n predecessors off the task's word, read a moment ago as `word`; returns the word before. Whoever
- * counts the last one off stamps it ready, before anybody else may claim it: at `now` (0: read the clock) if there was one. */
+ * counts the last one off stamps it ready, before anybody else may claim it: at `now` (0: read the clock) if there was one. sole: in
+ * a section of the sole thread. */
 uint64_t th__count_off_traced(th__thread *self, th__task *task, uint64_t word, uint32_t n,
-                              uint64_t now);
+                              uint64_t now, bool sole);
 void th__release_issued(th__thread *self,
                         uint32_t link);          /* the successors of a task that was issued */
 void th__run_ref(th__thread *self, th__ref ref); /* entry from a queue: loop invitation or task */

@@ -127,37 +127,44 @@ static uint8_t trace_status(const th__task *task) {
   return (uint8_t)((skipped ? TH__TRACE_SKIPPED : TH__TRACE_FAILED) | copies);
 }
 
-/* Returns the stamp. */
+static void trace_accesses(const th__task *task, th__trace_task *t) {
+  const _Atomic th__access *vars = th__task_vars(task);
+  uint32_t reads = 0, writes = 0;
+  for (size_t i = 0; i < task->n_vars; i++) {
+    th__access a = th__load(&vars[i], TH__RELAXED);
+    reads += (a & TH__ACCESS_READ) != 0;
+    writes += (a & TH__ACCESS_WRITE) != 0;
+  }
+  t->n_reads = (uint16_t)reads;
+  t->n_writes = (uint16_t)writes;
+}
+
+/* Returns the stamp. What is told is filled field by field: an initializer would clear all of it first, which takes longer. */
 static uint64_t trace_finished(th__thread *self, th__task *task, th__ref ref, uint8_t kind_flags) {
   uint64_t now = th__ticks(), edges[TH__TRACE_EDGES];
   if (kind_flags & TH__INTERNAL) return now;
-  th__stamps *s = th__task_stamps(task);
+  const th__stamps *s = th__task_stamps(task);
   th__pool_device *device = th__task_device(task);
-  int lane = self->pool == device ? self->worker : TH__TRACE_HOST;
-  if (task->lane >= 0) lane = TH__TRACE_LANES + task->lane;
-  th__trace_task t = {
-      .id = th__load(&task->sequence, TH__RELAXED),
-      .ref = ref,
-      .name = th__task_kind(task)->name,
-      .submitted = s->submitted,
-      .ready = th__load(&s->ready, TH__RELAXED),
-      .started = s->started,
-      .finished = now,
-      .starved = s->starved,
-      .bytes = th__memory_unpack(task->memory),
-      .edges = edges,
-      .lane = lane,
-      .device_kind = device->id.kind,
-      .device_index = device->id.index,
-      .status = trace_status(task),
-  };
-  if (task->lane >= 0) th__lanes_times(device, task, &t.started, &t.finished);
-  if (th__trace_on(TH_PROFILE_EDGES)) t.n_edges = trace_edges(task, edges);
-  const _Atomic th__access *vars = th__task_vars(task);
-  for (size_t i = 0; i < task->n_vars; i++) {
-    th__access a = th__load(&vars[i], TH__RELAXED);
-    t.n_reads += (a & TH__ACCESS_READ) != 0;
-    t.n_writes += (a & TH__ACCESS_WRITE) != 0;
+  th__trace_task t;
+  t.id = th__load(&task->sequence, TH__RELAXED);
+  t.ref = ref;
+  t.name = th__task_kind(task)->name;
+  t.submitted = s->submitted;
+  t.ready = th__load(&s->ready, TH__RELAXED);
+  t.started = s->started;
+  t.finished = now;
+  t.starved = s->starved;
+  t.bytes = th__memory_unpack(task->memory);
+  t.edges = edges;
+  t.n_edges = th__trace_on(TH_PROFILE_EDGES) ? trace_edges(task, edges) : 0;
+  t.lane = self->pool == device ? self->worker : TH__TRACE_HOST;
+  t.device_kind = (int16_t)device->id.kind;
+  t.device_index = (int16_t)device->id.index;
+  t.status = trace_status(task);
+  trace_accesses(task, &t);
+  if (task->lane >= 0) {
+    t.lane = TH__TRACE_LANES + task->lane;
+    th__lanes_times(device, task, &t.started, &t.finished);
   }
   th__trace_task_done(&t);
   return now;
@@ -210,19 +217,23 @@ static bool may_follow(const th__thread *self, const outlet *out, uint8_t place)
 }
 
 /* Behind several predecessors the clock is read again, since who counts the last one off need not have ended last; a thread that then
- * runs the task itself saves its reading. */
-TH__APART void trace_ready(th__thread *self, th__task *task, uint64_t now) {
-  if (now == 0 || th__load(&task->n_links, TH__RELAXED) > 1) self->tick = now = th__ticks();
+ * runs the task itself saves its reading. The sole thread ended all of them, the newest at its tick. */
+TH__APART void trace_ready(th__thread *self, th__task *task, uint64_t now, bool sole) {
+  if (sole && self->tick != 0) {
+    now = self->tick;
+  } else if (now == 0 || th__load(&task->n_links, TH__RELAXED) > 1) {
+    self->tick = now = th__ticks();
+  }
   th__store(&th__task_stamps(task)->ready, now, TH__RELAXED);
 }
 
 __attribute__((noinline, cold)) uint64_t th__count_off_traced(th__thread *self, th__task *task,
                                                               uint64_t word, uint32_t n,
-                                                              uint64_t now) {
+                                                              uint64_t now, bool sole) {
   do {
-    if (TH__WORD_PREDS(word) == n) trace_ready(self, task, now);
+    if (TH__WORD_PREDS(word) == n) trace_ready(self, task, now, sole);
     /* acq_rel: what all predecessors did is visible to the body. */
-  } while (!th__cas(&task->word, &word, word - n * TH__ONE, TH__ACQ_REL));
+  } while (!th__cas_by(sole, &task->word, &word, word - n * TH__ONE));
   return word;
 }
 
@@ -231,15 +242,16 @@ static inline void arrive(th__thread *self, th__task *task, uint64_t word, outle
   uint8_t place = th__load(&task->place, TH__RELAXED);
   if (TH__WORD_PREDS(word) == 1 && TH__WORD_PHASE(word) == TH__PENDING &&
       may_follow(self, out, place)) {
-    if (__builtin_expect(out->now != 0, 0)) trace_ready(self, task, out->now);
+    if (__builtin_expect(out->now != 0, 0)) trace_ready(self, task, out->now, sole);
     /* acq_rel: what all predecessors did is visible to the body. */
     while (!th__cas_by(sole, &task->word, &word, word - TH__ONE + (TH__RUNNING - TH__PENDING)))
       continue; /* a flag was set */
     out->next = task;
     return;
   }
-  uint64_t before = __builtin_expect(out->now != 0, 0)
-                        ? th__count_off_traced(self, task, word, 1, out->now)
+  bool maybe_last = !sole || TH__WORD_PREDS(word) == 1;
+  uint64_t before = __builtin_expect(out->now != 0, 0) && maybe_last
+                        ? th__count_off_traced(self, task, word, 1, out->now, sole)
                         : th__fetch_sub_by(sole, &task->word, TH__ONE);
   /* From here on somebody else may run and recycle it. */
   if (TH__WORD_PREDS(before) != 1) return;

@@ -202,9 +202,10 @@ TH__INLINED void start_alone(th__thread *self, const th_task *t, const th__entry
 static void count_off(th__thread *self, th__task *r, th__ref ref, uint32_t missed) {
   uint8_t place = th__load(&r->place, TH__RELAXED);
   /* acq_rel: what the last predecessor did is visible to whoever runs the task. */
-  uint64_t before = th__trace_on(TH_PROFILE_OPS)
-                        ? th__count_off_traced(self, r, th__load(&r->word, TH__RELAXED), missed, 0)
-                        : th__fetch_sub(&r->word, missed * TH__ONE, TH__ACQ_REL);
+  uint64_t before =
+      th__trace_on(TH_PROFILE_OPS)
+          ? th__count_off_traced(self, r, th__load(&r->word, TH__RELAXED), missed, 0, false)
+          : th__fetch_sub(&r->word, missed * TH__ONE, TH__ACQ_REL);
   if (TH__WORD_PREDS(before) == missed)
     th__publish(self, ref, th__place_device(place), th__place_class(place, before));
 }

@@ -37,7 +37,7 @@ static _Atomic uint32_t session;   /* changes under lock; release pairs with the
 static __thread struct {
   ring *ring;
   uint32_t epoch;
-} mine;
+} mine TH__HOT;
 
 /* --- clock --- */
 
@@ -104,29 +104,37 @@ static ring *claim_ring(void) {
   return r;
 }
 
-static ring *my_ring(void) {
+/* This thread's ring, which it has not got or not yet emptied for the newest session. */
+static __attribute__((noinline)) ring *renew_ring(void) {
   ring *r = mine.ring;
-  if (__builtin_expect(r == NULL || mine.epoch != th__load(&epoch, TH__RELAXED), 0))
-    r = claim_ring();
+  if (r == NULL || mine.epoch != th__load(&epoch, TH__RELAXED)) r = claim_ring();
   if (r == NULL) {
     th__fetch_add(&th__trace_lost, 1, TH__RELAXED);
     return NULL;
   }
   uint32_t newest = th__load(&session, TH__ACQUIRE);
-  if (__builtin_expect(th__load(&r->session, TH__RELAXED) != newest, 0)) {
-    stream *streams[] = {&r->records, &r->edges, &r->works, &r->blocks};
-    for (int i = 0; i < 4; i++) th__store(&streams[i]->count, 0, TH__RELAXED);
-    th__store(&r->dropped, 0, TH__RELAXED);
-    th__store(&r->session, newest, TH__RELEASE);
-  }
+  if (th__load(&r->session, TH__RELAXED) == newest) return r;
+  stream *streams[] = {&r->records, &r->edges, &r->works, &r->blocks};
+  for (int i = 0; i < 4; i++) th__store(&streams[i]->count, 0, TH__RELAXED);
+  th__store(&r->dropped, 0, TH__RELAXED);
+  th__store(&r->session, newest, TH__RELEASE);
   return r;
 }
 
-/* The place of the next item; NULL, counted as dropped, when the ring is full. Part of its callers, where size is a constant: a
- * division would cost more than the rest. */
-static inline __attribute__((always_inline)) void *next_item(ring *r, stream *s, size_t size) {
+/* Flags are read again with acquire: whoever sees recording on also sees its session. */
+static inline ring *ring_for(uint32_t what) {
+  if ((th__load(&th__trace_flags, TH__ACQUIRE) & what) == 0) return NULL;
+  ring *r = mine.ring;
+  bool ready = r != NULL && mine.epoch == th__load(&epoch, TH__RELAXED) &&
+               th__load(&r->session, TH__RELAXED) == th__load(&session, TH__ACQUIRE);
+  return __builtin_expect(ready, 1) ? r : renew_ring();
+}
+
+/* The place of item i of a stream that has those before it; NULL, counted as dropped, when the ring is full. Part of its callers,
+ * where size is a constant: a division would cost more than the rest. */
+static inline __attribute__((always_inline)) void *item_at(ring *r, stream *s, size_t size,
+                                                           uint64_t i) {
   size_t per_chunk = TH__TRACE_CHUNK_BYTES / size;
-  uint64_t i = th__load(&s->count, TH__RELAXED);
   size_t chunk = i / per_chunk;
   if (__builtin_expect(chunk < TH__TRACE_CHUNKS && s->chunks[chunk] == NULL, 0))
     s->chunks[chunk] = th__trace_chunk();
@@ -137,8 +145,13 @@ static inline __attribute__((always_inline)) void *next_item(ring *r, stream *s,
   return (char *)s->chunks[chunk] + i % per_chunk * size;
 }
 
-static void publish(stream *s) {
-  th__store(&s->count, th__load(&s->count, TH__RELAXED) + 1, TH__RELEASE);
+/* The place of the next one. */
+static inline __attribute__((always_inline)) void *next_item(ring *r, stream *s, size_t size) {
+  return item_at(r, s, size, th__load(&s->count, TH__RELAXED));
+}
+
+static void publish(stream *s, uint32_t n) {
+  th__store(&s->count, th__load(&s->count, TH__RELAXED) + n, TH__RELEASE);
 }
 
 /* Under no lock. */
@@ -152,13 +165,18 @@ static uint32_t intern(const char *name, th__trace_name_entry *e) {
   return e->index;
 }
 
-/* Names are literals mostly: the address chooses the entry, the content decides. */
+enum { PLACES = 4, SETS = TH__TRACE_CACHED_NAMES / PLACES }; /* of tables whose entries go by age */
+
+/* Names are literals mostly: the address chooses the set, the content decides. */
 static uint32_t name_index(ring *r, const char *name) {
   uintptr_t bits = (uintptr_t)name;
-  th__trace_name_entry *e = &r->names[(bits >> 3 ^ bits >> 9) % TH__TRACE_CACHED_NAMES];
-  if (__builtin_expect(e->name == name && strncmp(name, e->text, TH__TRACE_NAME - 1) == 0, 1))
-    return e->index;
-  return intern(name, e);
+  th__trace_name_entry *set = &r->names[(bits >> 3 ^ bits >> 7) % SETS * PLACES];
+  for (int i = 0; i < PLACES; i++) {
+    const th__trace_name_entry *e = &set[i];
+    if (e->name == name && strncmp(name, e->text, TH__TRACE_NAME - 1) == 0) return e->index;
+  }
+  memmove(set + 1, set, (PLACES - 1) * sizeof(*set)); /* the oldest goes */
+  return intern(name, set);
 }
 
 /* Notes are made anew for each task and lie anywhere: the content chooses the entry. */
@@ -170,10 +188,9 @@ static uint32_t note_index(ring *r, const char *note) {
   return intern(note, e);
 }
 
-/* The same by key, which has four places. */
+/* The same by key. */
 static uint32_t keyed_note_index(ring *r, const th__trace_note *note) {
-  enum { PLACES = 4 };
-  th__trace_note_entry *set = &r->keyed[note->key[0] % (TH__TRACE_CACHED_NAMES / PLACES) * PLACES];
+  th__trace_note_entry *set = &r->keyed[note->key[0] % SETS * PLACES];
   for (int i = 0; i < PLACES; i++) {
     const th__trace_note_entry *e = &set[i];
     if (e->key[0] == note->key[0] && e->key[1] == note->key[1] && e->note != 0) return e->note - 1;
@@ -181,27 +198,26 @@ static uint32_t keyed_note_index(ring *r, const th__trace_note *note) {
   char text[TH__TRACE_NAME];
   note->make(note->what, text, sizeof(text));
   uint32_t index = note_index(r, text);
-  memmove(set + 1, set, (PLACES - 1) * sizeof(*set)); /* the oldest goes */
+  memmove(set + 1, set, (PLACES - 1) * sizeof(*set));
   set[0] = (th__trace_note_entry){{note->key[0], note->key[1]}, index + 1};
   return index;
 }
 
 /* --- recording --- */
 
-/* Flags are read again with acquire: whoever sees recording on also sees its session. */
-static ring *ring_for(uint32_t what) {
-  return (th__load(&th__trace_flags, TH__ACQUIRE) & what) != 0 ? my_ring() : NULL;
-}
-
 /* How many there was room for. */
-static uint16_t put_edges(ring *r, const uint64_t *edges, uint32_t n) {
-  for (uint32_t i = 0; i < n; i++) {
-    uint64_t *place = next_item(r, &r->edges, sizeof(*place));
-    if (place == NULL) return (uint16_t)i;
-    *place = edges[i];
-    publish(&r->edges);
+static __attribute__((noinline)) uint16_t put_edges(ring *r, const uint64_t *edges, uint32_t n) {
+  const uint32_t per_chunk = TH__TRACE_CHUNK_BYTES / sizeof(*edges);
+  uint64_t first = th__load(&r->edges.count, TH__RELAXED), *place = NULL;
+  uint32_t done = 0;
+  for (; done < n; done++) {
+    if (done == 0 || (first + done) % per_chunk == 0)
+      place = item_at(r, &r->edges, sizeof(*place), first + done);
+    if (place == NULL) break;
+    *place++ = edges[done];
   }
-  return (uint16_t)n;
+  publish(&r->edges, done);
+  return (uint16_t)done;
 }
 
 static int16_t lane_of(int32_t lane) {
@@ -212,7 +228,7 @@ static void put_work(ring *r, uint64_t id, int64_t flops, int64_t moved, uint32_
   th__trace_work_item *w = next_item(r, &r->works, sizeof(*w));
   if (w == NULL) return;
   *w = (th__trace_work_item){.id = id, .flops = flops, .moved = moved, .note = note};
-  publish(&r->works);
+  publish(&r->works, 1);
 }
 
 void th__trace_task_done(const th__trace_task *t) {
@@ -234,7 +250,7 @@ void th__trace_task_done(const th__trace_task *t) {
                           .n_edges = t->n_edges == 0 ? 0 : put_edges(r, t->edges, t->n_edges),
                           .kind = TH__TRACE_TASK,
                           .status = t->status};
-  publish(&r->records);
+  publish(&r->records, 1);
   if (__builtin_expect(t->starved != 0, 0))
     put_work(r, t->id, (int64_t)t->starved, -1, TH__TRACE_NO_NOTE);
 }
@@ -245,25 +261,30 @@ void th__trace_work(uint64_t id, int64_t flops, int64_t moved, const char *note)
   put_work(r, id, flops, moved, note == NULL ? TH__TRACE_NO_NOTE : note_index(r, note));
 }
 
-void th__trace_noted(th_task_context *context, int64_t flops, int64_t moved,
-                     const th__trace_note *note) {
+uint32_t th__trace_note_number(const th__trace_note *note) {
   ring *r = ring_for(TH_PROFILE_OPS);
-  if (r == NULL || flops < 0 || moved < 0) return;
-  uint32_t index = keyed_note_index(r, note);
-  put_work(r, th__load(&context->task->sequence, TH__RELAXED), flops, moved, index);
+  return r == NULL ? TH__TRACE_NO_NOTE : keyed_note_index(r, note);
 }
 
-void th__trace_block_changed(th_device d, uint64_t block, int64_t bytes, const char *who) {
+void th__trace_noted(th_task_context *context, int64_t flops, int64_t moved, uint32_t note) {
+  ring *r = ring_for(TH_PROFILE_OPS);
+  if (r == NULL || flops < 0 || moved < 0) return;
+  put_work(r, th__load(&context->task->sequence, TH__RELAXED), flops, moved, note);
+}
+
+uint64_t th__trace_block_changed(th_device d, uint64_t block, int64_t bytes, const char *who) {
+  uint64_t now = th__ticks();
   ring *r = ring_for(TH_PROFILE_MEMORY);
   th__trace_change *b = r == NULL ? NULL : next_item(r, &r->blocks, sizeof(*b));
-  if (b == NULL) return;
-  *b = (th__trace_change){.at = th__ticks(),
+  if (b == NULL) return now;
+  *b = (th__trace_change){.at = now,
                           .block = block,
                           .bytes = bytes,
                           .name = (uint16_t)(bytes < 0 ? 0 : name_index(r, who)),
                           .device_kind = (uint8_t)d.kind,
                           .device_index = (uint8_t)d.index};
-  publish(&r->blocks);
+  publish(&r->blocks, 1);
+  return now;
 }
 
 /* Records a span of the calling thread. */
@@ -278,7 +299,7 @@ static void span(uint32_t what, uint8_t kind, const char *name, uint64_t begin, 
                           .name = (uint16_t)name_index(r, name),
                           .lane = TH__TRACE_HOST,
                           .kind = kind};
-  publish(&r->records);
+  publish(&r->records, 1);
 }
 
 void th__trace_host_wait(const char *where, uint64_t begin, uint64_t end) {
@@ -300,7 +321,7 @@ void th__trace_counter(const char *name, int64_t value) {
                           .finished = at,
                           .name = (uint16_t)name_index(r, name == NULL ? "counter" : name),
                           .kind = TH__TRACE_COUNTER};
-  publish(&r->records);
+  publish(&r->records, 1);
 }
 
 /* --- sessions --- */

@@ -76,9 +76,11 @@ typedef struct th__trace_note {
   void (*make)(const void *what, char *text, size_t bytes);
   const void *what;
 } th__trace_note;
-/* th__trace_work() of the task of context, with such a note. */
-void th__trace_noted(th_task_context *context, int64_t flops, int64_t moved,
-                     const th__trace_note *note);
+/* The number of its text, good for any thread until shutdown; TH__TRACE_NO_NOTE when nothing is recorded. */
+uint32_t th__trace_note_number(const th__trace_note *note);
+#define TH__TRACE_NO_NOTE UINT32_MAX
+/* th__trace_work() of the task of context, with the note of that number. */
+void th__trace_noted(th_task_context *context, int64_t flops, int64_t moved, uint32_t note);
 /* Records that the calling thread waited in the public call `where`, between two th__ticks(). */
 void th__trace_host_wait(const char *where, uint64_t begin, uint64_t end);
 /* Records a range of the calling thread, as th__trace_host_wait(). */
@@ -93,8 +95,8 @@ void th__trace_block(th_task_context *context, const th__device_ops *ops, void *
                      const void *block, int64_t bytes);
 /* When recording begins: what devices hold. */
 void th__trace_memory_begins(void);
-/* The same without the figures, which need the lock of the device's memory. */
-void th__trace_block_changed(th_device d, uint64_t block, int64_t bytes, const char *who);
+/* The same without the figures, which need the lock of the device's memory. Returns when it was. */
+uint64_t th__trace_block_changed(th_device d, uint64_t block, int64_t bytes, const char *who);
 
 /* TH_PROFILE=path: called when the engine has started; records everything. */
 void th__trace_autostart(const char *path);

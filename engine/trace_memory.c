@@ -18,9 +18,9 @@ static const char before_text[] = "(before the recording)";
 /* When the figures of a device are due again; by kind and index. */
 static _Atomic uint64_t next_sample[SLOTS];
 
-static void sample(const th__device_ops *ops, void *state, th_device d) {
+static void sample(const th__device_ops *ops, void *state, th_device d, uint64_t now) {
   _Atomic uint64_t *due = &next_sample[((uint32_t)d.kind * 16 + (uint32_t)d.index) % SLOTS];
-  uint64_t now = th__ticks(), at = th__load(due, TH__RELAXED);
+  uint64_t at = th__load(due, TH__RELAXED);
   if ((now < at && at - now <= SAMPLE_TICKS) || !th__cas(due, &at, now + SAMPLE_TICKS, TH__ACQ_REL))
     return;
   th_memory_info info;
@@ -46,8 +46,8 @@ void th__trace_block(th_task_context *context, const th__device_ops *ops, void *
     who = context != NULL ? th__task_kind(context->task)->name : th__trace_range_now();
     if (who == NULL) who = "(host)";
   }
-  th__trace_block_changed(d, (uint64_t)(uintptr_t)block, bytes, who);
-  if (th__trace_on(TH_PROFILE_COUNTERS) && ops->memory != NULL) sample(ops, state, d);
+  uint64_t now = th__trace_block_changed(d, (uint64_t)(uintptr_t)block, bytes, who);
+  if (th__trace_on(TH_PROFILE_COUNTERS) && ops->memory != NULL) sample(ops, state, d, now);
 }
 
 void th__trace_memory_begins(void) {

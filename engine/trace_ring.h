@@ -40,7 +40,6 @@ typedef struct th__trace_work_item {
   int64_t flops, moved; /* moved -1: the task found no memory first at tick `flops` */
   uint32_t note;        /* index of the interned text, TH__TRACE_NO_NOTE = none */
 } th__trace_work_item;
-#define TH__TRACE_NO_NOTE UINT32_MAX
 
 /* A block of a device's memory was taken, or given back (bytes < 0). */
 typedef struct th__trace_change {

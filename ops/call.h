@@ -36,6 +36,9 @@ th_status th__call_submit(th__op_call *c, const th_array *const *in, th_array *c
 
 /* Tells the trace what the call does (ops/traced.c). */
 void th__call_traced(const th__op_call *c, th_task_context *context);
+/* The number of the note with the shapes of a call whose n_in inputs and n_out results (0 or 1, of type result) all lie like this;
+ * TH__TRACE_NO_NOTE while shapes are not recorded. */
+uint32_t th__shapes_note(const th_layout *like, int n_in, int n_out, th_dtype result);
 
 /* Elements up to which a cheap operator may run inside the submitting call. */
 #define TH__INLINE_ELEMENTS 4096

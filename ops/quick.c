@@ -18,6 +18,7 @@ typedef struct quick {
   th_dtype dtype; /* of the inputs */
   int n;          /* operands */
   bool fresh;     /* operand 0 is a result: nobody else knows it yet */
+  uint32_t note;  /* its shapes in a trace, see th__shapes_note() */
   th_storage *storage[1 + INPUTS];
   int64_t offset[1 + INPUTS]; /* in bytes */
   _Alignas(16) char params[PARAMS];
@@ -45,11 +46,11 @@ static bool lies_like(const th_array *b, const th_array *a) {
   return true;
 }
 
-/* Elements of a call that fits; 0 otherwise. A written operand must not share its storage. A trace that shows shapes wants them kept. */
+/* Elements of a call that fits; 0 otherwise. A written operand must not share its storage. */
 static int64_t fitting_size(const th_op *op, const th_array *const *in, int n_in, int n_out) {
   const th_array *a = n_in > 0 ? in[0] : NULL;
   if (n_in != op->in.min || n_out != op->out.min || n_in > INPUTS || !a || !a->storage) return 0;
-  if (op->params_size > PARAMS || op->drop || th__trace_on(TH_PROFILE_SHAPES)) return 0;
+  if (op->params_size > PARAMS || op->drop) return 0;
   th__line_call call;
   if (!th__dtype_in(a->layout.dtype, op->dtypes)) return 0;
   if (!th__line_find(op, a->layout.dtype, &call)) return 0;
@@ -85,8 +86,8 @@ static void run_converted(const quick *q, th__line_call *call, char **data) {
 /* A written operand is read as well. */
 static void tell_trace(const quick *q, th_task_context *context) {
   int64_t read = (q->fresh ? q->n - 1 : q->n) * th__dtype_size(q->dtype);
-  th_profile_work(context, q->size, q->size * (read + th__dtype_size(result_type(q->op, q->dtype))),
-                  NULL);
+  th__trace_noted(context, q->size, q->size * (read + th__dtype_size(result_type(q->op, q->dtype))),
+                  q->note);
 }
 
 static th_status quick_run(void *arg, th_task_context *context) {
@@ -128,6 +129,7 @@ static quick *quick_new(const th_op *op, const void *params, const th_array *con
   q->dtype = in[0]->layout.dtype;
   q->n = 0;
   q->fresh = result != NULL;
+  q->note = th__shapes_note(&in[0]->layout, n_in, q->fresh, result_type(op, q->dtype));
   add_operand(q, result ? result : in[0]);
   for (int i = 0; i < n_in; i++) add_operand(q, in[i]);
   if (op->params_size) memcpy(q->params, params, op->params_size);

@@ -24,24 +24,41 @@ th_cost th__cost_gathered(const th_infer *io, const void *params) {
   return cost;
 }
 
-static size_t put_operands(char *out, size_t at, size_t bytes, const th_layout *l, int n) {
-  for (int i = 0; i < n && at < bytes; i++) {
-    at += (size_t)snprintf(out + at, bytes - at, "%s%s(", i ? " " : "", th_dtype_name(l[i].dtype));
-    for (int d = 0; d < l[i].ndim && at < bytes; d++)
-      at +=
-          (size_t)snprintf(out + at, bytes - at, "%s%lld", d ? "," : "", (long long)l[i].shape[d]);
-    if (at < bytes) at += (size_t)snprintf(out + at, bytes - at, ")");
-  }
+static size_t put_operand(char *out, size_t at, size_t bytes, const char *before, th_dtype t,
+                          const th_layout *l) {
+  if (at < bytes) at += (size_t)snprintf(out + at, bytes - at, "%s%s(", before, th_dtype_name(t));
+  for (int d = 0; d < l->ndim && at < bytes; d++)
+    at += (size_t)snprintf(out + at, bytes - at, "%s%lld", d ? "," : "", (long long)l->shape[d]);
+  if (at < bytes) at += (size_t)snprintf(out + at, bytes - at, ")");
   return at;
+}
+
+/* What stands before operand i. */
+static const char *separator(int i, int n_in) {
+  if (i == n_in) return i > 0 ? " -> " : "-> ";
+  return i > 0 ? " " : "";
 }
 
 /* "f32(64,128) f32(128,10) -> f32(64,10)" */
 static void shapes_text(const void *call, char *out, size_t bytes) {
   const th__op_call *c = call;
-  size_t at = put_operands(out, 0, bytes, c->in, c->n_in);
-  if (c->n_out > 0 && at < bytes)
-    at += (size_t)snprintf(out + at, bytes - at, "%s-> ", c->n_in ? " " : "");
-  if (at < bytes) (void)put_operands(out, at, bytes, c->out, c->n_out);
+  size_t at = 0;
+  for (int i = 0; i < c->n_in + c->n_out; i++) /* layouts of outputs follow those of inputs */
+    at = put_operand(out, at, bytes, separator(i, c->n_in), c->in[i].dtype, &c->in[i]);
+}
+
+typedef struct alike {
+  const th_layout *like;
+  int n_in, n_out;
+  th_dtype result;
+} alike;
+
+static void alike_text(const void *operands, char *out, size_t bytes) {
+  const alike *a = operands;
+  size_t at = 0;
+  for (int i = 0; i < a->n_in + a->n_out; i++)
+    at = put_operand(out, at, bytes, separator(i, a->n_in),
+                     i < a->n_in ? a->like->dtype : a->result, a->like);
 }
 
 static void mix(uint64_t key[2], uint64_t word) {
@@ -51,13 +68,26 @@ static void mix(uint64_t key[2], uint64_t word) {
   key[1] ^= key[1] >> 29;
 }
 
-static void hash_shapes(const th__op_call *c, uint64_t key[2]) {
-  key[0] = key[1] = (uint64_t)c->n_in;
-  for (int i = 0; i < c->n_in + c->n_out; i++) {
-    const th_layout *l = &c->in[i]; /* those of outputs follow */
-    mix(key, (uint64_t)l->dtype << 8 | (uint64_t)l->ndim);
-    for (int d = 0; d < l->ndim; d++) mix(key, (uint64_t)l->shape[d]);
-  }
+static void mix_shape(uint64_t key[2], const th_layout *l) {
+  mix(key, (uint64_t)l->dtype << 8 | (uint64_t)l->ndim);
+  for (int d = 0; d < l->ndim; d++) mix(key, (uint64_t)l->shape[d]);
+}
+
+static uint32_t call_note(const th__op_call *c) {
+  th__trace_note note = {
+      .key = {(uint64_t)c->n_in, (uint64_t)c->n_in}, .make = shapes_text, .what = c};
+  for (int i = 0; i < c->n_in + c->n_out; i++) mix_shape(note.key, &c->in[i]);
+  return th__trace_note_number(&note);
+}
+
+uint32_t th__shapes_note(const th_layout *like, int n_in, int n_out, th_dtype result) {
+  if (!th__trace_on(TH_PROFILE_SHAPES)) return TH__TRACE_NO_NOTE;
+  const alike operands = {like, n_in, n_out, result};
+  uint64_t what =
+      ~((uint64_t)result << 16 | (uint64_t)n_in << 8 | (uint64_t)n_out); /* like no count */
+  th__trace_note note = {.key = {what, what}, .make = alike_text, .what = &operands};
+  mix_shape(note.key, like);
+  return th__trace_note_number(&note);
 }
 
 void th__call_traced(const th__op_call *c, th_task_context *context) {
@@ -69,11 +99,6 @@ void th__call_traced(const th__op_call *c, th_task_context *context) {
                  .written = c->written,
                  .device = c->device};
   th_cost cost = c->op->cost ? c->op->cost(&io, c->params) : plain_cost(c);
-  if (th_profile_shapes()) {
-    th__trace_note note = {.make = shapes_text, .what = c};
-    hash_shapes(c, note.key);
-    th__trace_noted(context, cost.flops, cost.bytes, &note);
-  } else {
-    th_profile_work(context, cost.flops, cost.bytes, NULL);
-  }
+  uint32_t note = th__trace_on(TH_PROFILE_SHAPES) ? call_note(c) : TH__TRACE_NO_NOTE;
+  th__trace_noted(context, cost.flops, cost.bytes, note);
 }

@@ -20,7 +20,7 @@ enum {
                               ones; memory live and cached, hits of each pool. */
   TH_PROFILE_RANGES = 16,  /**< th_profile_push() to th_profile_pop(). */
   TH_PROFILE_SHAPES =
-      32, /**< Element types and shapes of operators' operands: about 0.5 us per operator,
+      32, /**< Element types and shapes of operators' operands: a text for each set of shapes,
                               so not part of TH_PROFILE_ALL. */
   TH_PROFILE_MEMORY = 64, /**< Who took and gave back which memory of devices. */
   TH_PROFILE_ALL = 95     /**< Everything but shapes. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/base/thread.h"
+#include "engine/trace_view.h"
 #include "support/tracing.h"
 #include "thrum/engine.h"
 
@@ -99,6 +100,36 @@ Test(profile, failed_skipped_and_hidden_tasks) {
   json *trace = tracing_json();
   cr_assert(tracing_find(trace, "X", "hidden") == NULL);
   json_free(trace);
+  th_shutdown();
+}
+
+static const th__trace_event *event_of(const th__trace_view *v, uint64_t id) {
+  for (size_t i = 0; i < v->n_events; i++)
+    if (v->events[i].kind == TH__TRACE_TASK && v->events[i].id == id) return &v->events[i];
+  return NULL;
+}
+
+/* There the thread that ended all of them stamps a task ready without a look at the clock. */
+Test(profile, without_workers_ready_is_behind_all_that_was_waited_for) {
+  start(TH_NO_WORKERS, "threads");
+  cr_assert(eq(int, th_profile_start(0), TH_OK));
+  th_var *v[8];
+  for (int i = 0; i < 8; i++) v[i] = th_var_new();
+  for (int i = 0; i < 500; i++)
+    push_nap("op", 0, v[i * 5 % 8], v[(i * 3 + 1) % 8], v[(i * 7 + 2) % 8], 0);
+  cr_assert(eq(int, th_wait_all(), TH_OK));
+  cr_assert(eq(int, th_profile_stop(NULL), TH_OK));
+  th__trace_view view;
+  cr_assert(eq(int, th__trace_view_make(&view), TH_OK));
+  cr_assert(gt(sz, view.n_pairs, 500));
+  for (size_t i = 0; i < view.n_pairs; i++) {
+    const th__trace_event *from = event_of(&view, view.pairs[i].from);
+    const th__trace_event *to = event_of(&view, view.pairs[i].to);
+    cr_assert(from != NULL && to != NULL);
+    cr_assert(le(i64, from->ended, to->ready));
+  }
+  th__trace_view_free(&view);
+  for (int i = 0; i < 8; i++) th_var_release(v[i]);
   th_shutdown();
 }
 

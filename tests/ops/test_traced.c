@@ -42,6 +42,32 @@ Test(ops_traced, work_and_shapes) {
   cr_assert(eq(int, th_shutdown(), TH_OK));
 }
 
+static const char *note_of(const json *trace, const char *name) {
+  return json_text(args_of(trace, name), "note");
+}
+
+/* Small calls whose operands lie alike keep no layouts, but their shapes are told like those of others. */
+Test(ops_traced, shapes_of_small_calls) {
+  start(TH_PROFILE_ALL | TH_PROFILE_SHAPES, 1);
+  th_array *a = th_full(TH_SHAPE(3, 5), 2, TH_F32, th_cpu(0));
+  th_array *turned = th_matrix_transpose(a); /* lies otherwise */
+  th_array *made[] = {th_less(a, a), th_exp(a), th_multiply(turned, turned),
+                      th_divide_scalar(a, 2)};
+  cr_assert(eq(int, th_subtract_inplace(a, made[3]), TH_OK));
+  cr_assert(eq(int, th_wait_all(), TH_OK));
+  json *trace = tracing_json();
+  cr_assert(eq(str, (char *)note_of(trace, "less"), "f32(3,5) f32(3,5) -> bool(3,5)"));
+  cr_assert(eq(str, (char *)note_of(trace, "exp"), "f32(3,5) -> f32(3,5)"));
+  cr_assert(eq(str, (char *)note_of(trace, "multiply"), "f32(5,3) f32(5,3) -> f32(5,3)"));
+  cr_assert(eq(str, (char *)note_of(trace, "divide_scalar"), "f32(3,5) -> f32(3,5)"));
+  cr_assert(eq(str, (char *)note_of(trace, "subtract_inplace"), "f32(3,5) f32(3,5)"));
+  json_free(trace);
+  for (int i = 0; i < 4; i++) th_release(made[i]);
+  th_release(turned);
+  th_release(a);
+  cr_assert(eq(int, th_shutdown(), TH_OK));
+}
+
 /* More shapes than a thread remembers, each met again when it is forgotten. */
 Test(ops_traced, each_of_many_shapes_is_told) {
   enum { SHAPES = 100, ROUNDS = 3 };
