@@ -1,7 +1,7 @@
 /* Calling is not computing: how long calls take, how long results take, and what waiting costs. */
 #include "common/demo.h"
 
-enum { SIDE = 1000 };
+enum { SIDE = 1000, MOST = 20 }; /* MOST tries where others may have the machine for a while */
 
 static th_device
     device; /* of the arrays; the parts about memory and about functions of the host stay on cpu:0 */
@@ -21,7 +21,8 @@ static th_array *random_squares(long n, th_device d) {
 /* Ten times "random matrix, multiply": the calls return long before the work is done. */
 static void calling_and_finishing(void) {
   double calls = 1e9, finish = 1e9;
-  for (int try = 0; try < 5; try++) {
+  /* More often when the machine was not ours. */
+  for (int try = 0; try < 5 || (try < MOST && calls >= 1e-3); try++) {
     double start = demo_seconds();
     th_array *last = random_squares(10, device);
     double called = demo_seconds() - start;
@@ -44,14 +45,20 @@ static th_status sleep_200_ms(void *arg, th_task_context *context) {
 static void waiting_for_one(void) {
   th_array *x = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, device));
   th_array *y = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, device));
-  double start = demo_seconds();
-  th_array *xy = DEMO_MAKE(th_multiply(x, y));
-  th_array *z = DEMO_MAKE(th_add_scalar(xy, 2));
-  DEMO_TRY(th_push(&(th_task){.name = "sleep", .run = sleep_200_ms}));
-  DEMO_TRY(th_wait(z));
-  double early = demo_seconds() - start;
-  DEMO_TRY(th_wait_all());
-  double all = demo_seconds() - start;
+  th_array *xy = NULL, *z = NULL;
+  double early = 1e9, all = 1e9;
+  for (int try = 0; try < MOST && early >= 0.15; try++) {
+    th_release(xy);
+    th_release(z);
+    double start = demo_seconds();
+    xy = DEMO_MAKE(th_multiply(x, y));
+    z = DEMO_MAKE(th_add_scalar(xy, 2));
+    DEMO_TRY(th_push(&(th_task){.name = "sleep", .run = sleep_200_ms}));
+    DEMO_TRY(th_wait(z));
+    early = demo_seconds() - start;
+    DEMO_TRY(th_wait_all());
+    all = demo_seconds() - start;
+  }
   printf("th_wait(z) after %.1f ms, th_wait_all() after %.1f ms\nz = x * y + 2 = ", early * 1e3,
          all * 1e3);
   DEMO_TRY(th_print(z, stdout));
@@ -153,7 +160,7 @@ static void hidden_waits(void) {
   enum { STEPS = 20 };
   int without = waits_in_loop(STEPS, false), with = 0;
   /* Again when this thread was kept off its core so long that a result was there before it asked. */
-  for (int try = 0; try < 5 && with != STEPS; try++) with = waits_in_loop(STEPS, true);
+  for (int try = 0; try < MOST && with != STEPS; try++) with = waits_in_loop(STEPS, true);
   demo_check(without == 0, "a loop of %d operations: %d waits", STEPS, without);
   demo_check(with == STEPS, "the same with th_item() in it: %d waits", with);
 }

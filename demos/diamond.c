@@ -112,7 +112,7 @@ static double run_diamond(double seconds, float result[4]) {
 }
 
 int main(int argc, char **argv) {
-  enum { TRIES = 5 };
+  enum { TRIES = 20 };
   long sleep_ms = 50;
   const demo_option options[] = {
       {"sleep", "milliseconds that each step sleeps", .integer = &sleep_ms}};
