@@ -1,7 +1,7 @@
 /* Calling is not computing: how long calls take, how long results take, and what waiting costs. */
 #include "common/demo.h"
 
-enum { SIDE = 1000 };
+enum { SIDE = 1000, MOST = 20 }; /* MOST tries where others may have the machine for a while */
 
 static th_device
     device; /* of the arrays; the parts about memory and about functions of the host stay on cpu:0 */
@@ -21,7 +21,8 @@ static th_array *random_squares(long n, th_device d) {
 /* Ten times "random matrix, multiply": the calls return long before the work is done. */
 static void calling_and_finishing(void) {
   double calls = 1e9, finish = 1e9;
-  for (int try = 0; try < 5; try++) {
+  /* More often when the machine was not ours. */
+  for (int try = 0; try < 5 || (try < MOST && calls >= 1e-3); try++) {
     double start = demo_seconds();
     th_array *last = random_squares(10, device);
     double called = demo_seconds() - start;
@@ -59,8 +60,7 @@ static void waiting_for_one(void) {
   th_array *x = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, device));
   th_array *y = DEMO_MAKE(th_ones(TH_SHAPE(1, 2), TH_F32, device)), *z = NULL;
   double early = 1, all = 0;
-  /* Again when this thread was kept off its core as long as the sleep. */
-  for (int try = 0; try < 5 && early >= 0.15; try++) {
+  for (int try = 0; try < MOST && early >= 0.15; try++) {
     th_release(z);
     z = wait_for_one(x, y, &early, &all);
   }
@@ -165,7 +165,7 @@ static void hidden_waits(void) {
   enum { STEPS = 20 };
   int without = waits_in_loop(STEPS, false), with = 0;
   /* Again when this thread was kept off its core so long that a result was there before it asked. */
-  for (int try = 0; try < 5 && with != STEPS; try++) with = waits_in_loop(STEPS, true);
+  for (int try = 0; try < MOST && with != STEPS; try++) with = waits_in_loop(STEPS, true);
   demo_check(without == 0, "a loop of %d operations: %d waits", STEPS, without);
   demo_check(with == STEPS, "the same with th_item() in it: %d waits", with);
 }

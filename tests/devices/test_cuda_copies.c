@@ -6,6 +6,7 @@
 #include "devices/cuda/parts.h"
 #include "engine/base/thread.h"
 #include "support/cudaworld.h"
+#include "support/sanitizers.h"
 
 TestSuite(cuda_copies, .timeout = 120);
 
@@ -104,7 +105,8 @@ static void shuttle(uint64_t seed, const char *what) {
 
 Test(cuda_copies, pinned_and_pageable_memory_in_one_program) {
   for (int m = 0; m < 4; m++) {
-    for (uint64_t seed = 1; seed <= 4; seed++) {
+    uint64_t seeds = THREAD_SANITIZER && m > 0 ? 3 : 4; /* the fourth has large arrays */
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
       start(modes[m], seed, 1);
       fake_setting("mode", (int64_t)seed % 4);
       fake_setting("memops", seed % 3 != 0);
@@ -204,8 +206,11 @@ Test(cuda_copies, memory_that_cannot_be_pinned_is_an_error) {
 /* A body that takes a while is marked at once, so a waiter does not wait for what came behind it; small ones are not. */
 Test(cuda_copies, large_bodies_are_marked_early) {
   start("threads", 1, 1);
+  fake_setting("hold", 1); /* until the mix is issued, behind a write that is not over then */
   th_array *small = numbers(1, 0);
   mix(NULL, small, 1);
+  while (fake_counted("launches") == 0) th__sleep_ns(100000);
+  fake_setting("hold", 0);
   cr_assert(eq(int, th_wait(small), TH_OK));
   cr_assert(eq(i64, fake_counted("records"), 1)); /* the write was waited for by another lane */
   static int32_t in[WORDS];
@@ -224,7 +229,8 @@ static double cpu_seconds(void) {
          1e-6 * (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
 }
 
-/* A device that is busy for long costs the host little, and a new task gets through all the same. */
+/* A device that is busy for long costs the host little, and a new task gets through all the same. Who polls does so always, so the
+ * idlest of some moments tells. */
 Test(cuda_copies, a_busy_device_lets_the_host_sleep) {
   start("threads", 1, 1);
   th_array *a = numbers(1, 0), *b = numbers(2, 0);
@@ -232,14 +238,17 @@ Test(cuda_copies, a_busy_device_lets_the_host_sleep) {
   (void)hash_of(a);
   fake_setting("hold", 1);
   mix(NULL, a, 1);
-  th__sleep_ns(20000000);
-  double used = cpu_seconds();
-  th__sleep_ns(400000000);
-  used = cpu_seconds() - used;
+  double least = 1;
+  for (int i = 0; i < 20 && least >= 0.2; i++) {
+    double used = cpu_seconds();
+    th__sleep_ns(400000000);
+    used = cpu_seconds() - used;
+    if (used < least) least = used;
+  }
   fake_setting("hold", 0);
   mix(NULL, b, 0);
   cr_assert(hash_of(b) != before || hash_of(a) != 0);
-  cr_assert(lt(dbl, used, 0.2), "in 0.4 s, all of which polling would use");
+  cr_assert(lt(dbl, least, 0.2), "in 0.4 s, all of which polling would use");
   th_release(a);
   th_release(b);
   stop();

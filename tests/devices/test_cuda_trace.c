@@ -19,6 +19,8 @@ TestSuite(cuda_trace, .timeout = 60, .fini = tracing_off);
 
 static const char *const modes[] = {"threads", "serial", "shuffle:7", "shuffle-threads:7"};
 enum { SLOW_US = 300, ARRAYS = 3, OPS = 24 };
+/* Clocks are compared as closely as the machine lets one, so who loses his core at that moment tries again. */
+enum { ATTEMPTS = 10 };
 
 typedef struct span {
   double begin, end; /* us */
@@ -56,32 +58,45 @@ static void run_ops(void) {
   for (int i = 0; i < ARRAYS; i++) th_release(a[i]);
 }
 
+/* How many operations of a recording took too little time or began before what they depend on had ended. */
+static int wrong_spans(const json *trace, int m, int mode) {
+  span s[OPS];
+  int wrong = 0;
+  cr_assert(eq(int, spans_of(trace, s), OPS));
+  for (int i = 0; i < OPS; i++) {
+    bool took = s[i].end - s[i].begin >= SLOW_US - 30; /* an end that is put too late is cut off */
+    bool behind = i == 0 || s[i].begin >= s[i - 1].end - 2;
+    if (took && behind) continue;
+    wrong++;
+    fprintf(stderr, "%s, %d: operation %d took %g us, begins %g us early\n", modes[m], mode, i,
+            s[i].end - s[i].begin, behind ? 0 : s[i - 1].end - s[i].begin);
+  }
+  return wrong;
+}
+
+static int record_ops(int m, int mode) {
+  start(modes[m], 1 + (uint64_t)m, 1);
+  fake_setting("mode", mode);
+  fake_setting("memops", m % 2);
+  fake_setting("slow", SLOW_US * 1000);
+  cr_assert(eq(int, th_profile_start(0), TH_OK));
+  run_ops();
+  json *trace = tracing_json();
+  cr_assert(eq(str, (char *)tracing_check(trace), ""));
+  int wrong = wrong_spans(trace, m, mode);
+  json_free(trace);
+  tracing_off();
+  stop();
+  return wrong;
+}
+
 /* However late the host learns of it, each takes its time, behind what it depends on. */
 Test(cuda_trace, operations_have_the_times_of_the_device) {
   for (int m = 0; m < 4; m++) {
     for (int mode = FAKE_MIXED; mode <= FAKE_STARVE; mode++) {
-      start(modes[m], 1 + (uint64_t)m, 1);
-      fake_setting("mode", mode);
-      fake_setting("memops", m % 2);
-      fake_setting("slow", SLOW_US * 1000);
-      cr_assert(eq(int, th_profile_start(0), TH_OK));
-      run_ops();
-      json *trace = tracing_json();
-      cr_assert(eq(str, (char *)tracing_check(trace), ""));
-      span s[OPS];
-      cr_assert(eq(int, spans_of(trace, s), OPS));
-      for (int i = 0; i < OPS; i++) {
-        /* An end that the mapping puts too late is cut off. */
-        cr_assert(ge(dbl, s[i].end - s[i].begin, SLOW_US - 30), "%s, %d: operation %d", modes[m],
-                  mode, i);
-        if (i > 0)
-          cr_assert(ge(dbl, s[i].begin, s[i - 1].end - 2),
-                    "%s, %d: operation %d begins %g us early", modes[m], mode, i,
-                    s[i - 1].end - s[i].begin);
-      }
-      json_free(trace);
-      tracing_off();
-      stop();
+      int wrong = OPS;
+      for (int i = 0; i < ATTEMPTS && wrong > 0; i++) wrong = record_ops(m, mode);
+      cr_assert(eq(int, wrong, 0), "%s, %d", modes[m], mode);
     }
   }
 }
@@ -156,44 +171,61 @@ static void run_job(void *arg, void *lane_handle) {
   j->status = fake_launch_mix(&context, NULL, 0, j->y, 16, 1);
 }
 
-/* The error of the mapping. */
-Test(cuda_trace, device_times_are_the_times_of_the_host) {
-  const char *why = NULL;
-  if (!fake_install(&why)) cr_skip_test("the fake driver cannot be loaded: %s", why);
-  tracing_use_ns();
+/* Issues two jobs; whether the times of the second are those that the host saw. */
+static bool times_fit(void *state, void *block, int lane) {
+  const th__device_ops *ops = &th__cuda_ops;
+  const uint64_t error = 50000;
+  uint64_t before, after, started, finished;
+  job j = {block, TH_OK};
+  th_point point;
+  for (int k = 0; k < 2; k++) { /* nobody asks for the times of the first */
+    cr_assert(eq(int, ops->issue(state, lane, run_job, &j, &point), TH_OK));
+    cr_assert(eq(int, j.status, TH_OK));
+    while (k == 0 && !ops->point_done(state, point)) continue;
+    th__sleep_ns(1000000);
+  }
+  before = th__ticks();
+  while (!ops->point_done(state, point)) continue;
+  after = th__ticks();
+  cr_assert(ops->point_times(state, point, &started, &finished));
+  cr_assert(not(ops->point_times(state, point, &started, &finished))); /* it is asked once */
+  cr_assert(finished - started >= SLOW_US * 1000 - 1000);
+  bool fit = started + error >= before && finished <= after + error;
+  if (!fit)
+    fprintf(stderr, "%llu: %llu..%llu, host %llu\n", (unsigned long long)before,
+            (unsigned long long)(started - before), (unsigned long long)(finished - before),
+            (unsigned long long)(after - before));
+  return fit;
+}
+
+static bool all_times_fit(void) {
   fake_begin(1);
   fake_setting("mode", FAKE_LATE);
   fake_setting("slow", SLOW_US * 1000);
   const th__device_ops *ops = &th__cuda_ops;
   void *state, *block = NULL;
+  bool fit = true;
   cr_assert(eq(int, ops->open(0, &state), TH_OK), "%s", th_last_error());
   cr_assert(eq(int, ops->alloc(state, 64, &block), TH_OK));
   cr_assert(eq(int, th_profile_start(0), TH_OK));
-  uint64_t before, after, started, finished;
   for (int i = 0; i < 4; i++) {
     if (i == 2) th__sleep_ns(1100000000); /* the reference is old */
-    job j = {block, TH_OK};
-    th_point point;
-    for (int k = 0; k < 2; k++) { /* nobody asks for the times of the first */
-      cr_assert(eq(int, ops->issue(state, i % 2, run_job, &j, &point), TH_OK));
-      cr_assert(eq(int, j.status, TH_OK));
-      while (k == 0 && !ops->point_done(state, point)) continue;
-      th__sleep_ns(1000000);
-    }
-    before = th__ticks();
-    while (!ops->point_done(state, point)) continue;
-    after = th__ticks();
-    cr_assert(ops->point_times(state, point, &started, &finished));
-    cr_assert(not(ops->point_times(state, point, &started, &finished))); /* it is asked once */
-    const uint64_t error = 50000;
-    cr_assert(started + error >= before && finished <= after + error, "%llu: %llu..%llu, host %llu",
-              (unsigned long long)before, (unsigned long long)(started - before),
-              (unsigned long long)(finished - before), (unsigned long long)(after - before));
-    cr_assert(finished - started >= SLOW_US * 1000 - 1000);
+    fit = times_fit(state, block, i % 2) && fit;
   }
   tracing_off();
   ops->free(state, block, 64);
   ops->close(state);
   const char *findings = fake_findings(true);
   cr_assert(findings[0] == 0, "%s", findings);
+  return fit;
+}
+
+/* The error of the mapping. */
+Test(cuda_trace, device_times_are_the_times_of_the_host) {
+  const char *why = NULL;
+  if (!fake_install(&why)) cr_skip_test("the fake driver cannot be loaded: %s", why);
+  tracing_use_ns();
+  bool fit = false;
+  for (int i = 0; i < ATTEMPTS && !fit; i++) fit = all_times_fit();
+  cr_assert(fit);
 }

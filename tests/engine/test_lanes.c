@@ -83,6 +83,8 @@ Test(lanes, fans_out_over_lanes_and_joins) {
   lag_install(3);
   tasks_init("threads", 2, 0);
   th_var *root = th_var_new(), *branch[30];
+  engine_gate gate = {0};
+  engine_push_gate(&gate, root); /* the device shall have many to choose from */
   log.count = 0;
   for (int round = 0; round < 20; round++) {
     push_log_on(lag_device(0), &log, round * 3, NULL, root);
@@ -92,6 +94,7 @@ Test(lanes, fans_out_over_lanes_and_joins) {
     }
     for (int i = 0; i < 30; i++) push_nop(branch[i], root);
   }
+  engine_open(&gate);
   cr_assert(eq(int, th_wait_all(), TH_OK));
   cr_assert(eq(int, log.count, 20 * 31));
   for (int i = 0; i < log.count; i++)

@@ -81,9 +81,12 @@ static void push_nap(th_var *v) {
   cr_assert(eq(int, th_push(&task), TH_OK));
 }
 
-/* A loop that reads a value each time shows its line with as many waits; without reading there is none. */
+/* A loop that reads a value each time shows its line with as many waits; without reading there is none. No worker is there who
+ * could be done before the wait begins. */
 Test(marks, waits_tell_their_line) {
   enum { N = 5 };
+  th_config config = {.size = sizeof config, .workers = TH_NO_WORKERS};
+  cr_assert(eq(int, th_init(&config), TH_OK));
   cr_assert(eq(int, th_profile_start(0), TH_OK));
   th_var *v = th_var_new();
   int line = 0;

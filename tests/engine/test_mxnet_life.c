@@ -64,10 +64,8 @@ Test(mxnet_life, w18_fork_with_queued_work_and_a_pending_error) {
   (void)engine_push("fails", engine_fail, NULL, NULL, 0, &bad, 1);
   for (int i = 0; i < 1000; i++) (void)engine_push("q", engine_nothing, NULL, NULL, 0, &v, 1);
   for (int round = 0; round < 10; round++) {
-    int64_t from = th__now_ns();
-    pid_t child = fork();
+    pid_t child = fork(); /* with the gate closed, who drained would never return */
     if (child == 0) _exit(in_child(v));
-    cr_assert(lt(i64, th__now_ns() - from, 2000000000)); /* nothing was drained */
     int status = 0;
     waitpid(child, &status, 0);
     cr_assert(eq(int, status, 0), "check %d of round %d", WEXITSTATUS(status), round);
@@ -149,11 +147,11 @@ Test(mxnet_life, w23_waits_for_writers_or_for_everybody) {
   engine_push_gate_reading(&gate, v);
   cr_assert(eq(int, th_wait_var(v), TH_OK)); /* its reader still runs */
   cr_assert(th_var_is_ready(v));
-  engine_open_later(&gate, 20000000);
   int64_t from = th__now_ns();
+  engine_open_later(&gate, 20000000);
   cr_assert(eq(int, th_wait_var_idle(v), TH_OK));
   cr_assert(eq(int, engine_passed(&gate), 1));
-  cr_assert(ge(i64, th__now_ns() - from, 10000000));
+  cr_assert(ge(i64, th__now_ns() - from, 20000000));
   engine_join(&gate);
   th_var_release(v);
   th_shutdown();

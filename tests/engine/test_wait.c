@@ -195,17 +195,21 @@ Test(wait, timed_and_polling_start_no_work) {
   th_shutdown();
 }
 
+/* The least of some tries, as others may take the machine for a while; behind the strangers each would take 250 ms. */
 Test(wait, short_result_behind_long_unrelated_work) {
+  int64_t least = INT64_MAX;
   tasks_init("threads", 2, 0);
-  for (int i = 0; i < 50; i++) push_sleep(10, NULL, NULL); /* 250 ms for two workers */
   th_var *v = th_var_new();
-  push_sleep(5, NULL, v);
-  int64_t begin = th__now_ns();
-  cr_assert(eq(int, th_wait_var(v), TH_OK));
-  int64_t took = th__now_ns() - begin;
-  cr_assert(took < 60000000, "%lld ns",
-            (long long)took); /* alone 5 ms; a loaded machine gets some slack */
-  th_wait_all();
+  for (int attempt = 0; attempt < 20 && least >= 60000000; attempt++) {
+    for (int i = 0; i < 50; i++) push_sleep(10, NULL, NULL); /* 250 ms for two workers */
+    push_sleep(5, NULL, v);
+    int64_t begin = th__now_ns();
+    cr_assert(eq(int, th_wait_var(v), TH_OK));
+    int64_t took = th__now_ns() - begin;
+    if (took < least) least = took;
+    cr_assert(eq(int, th_wait_all(), TH_OK));
+  }
+  cr_assert(least < 60000000, "%lld ns", (long long)least); /* alone 5 ms */
   th_var_release(v);
   th_shutdown();
 }
@@ -251,8 +255,9 @@ Test(wait, wait_all_ends_under_a_constantly_pushing_thread) {
   th_shutdown();
 }
 
+/* Without workers nothing is ready before it is waited for. */
 Test(wait, host_waits_are_counted) {
-  tasks_init("threads", 1, 0);
+  tasks_init("threads", TH_NO_WORKERS, 0);
   th_var *v = th_var_new();
   for (int i = 0; i < 10; i++) {
     push_sleep(1, NULL, v);
