@@ -11,8 +11,9 @@
 
 enum {
   ENGINE_PLAIN_MEMORY =
-      !ADDRESS_SANITIZER && !THREAD_SANITIZER,  /* resident memory says something */
-  ENGINE_THREADS_AFTER_FORK = !THREAD_SANITIZER /* TSan ends a forked child that starts threads */
+      !ADDRESS_SANITIZER && !THREAD_SANITIZER, /* resident memory says something */
+  /* TSan ends a forked child that starts threads; in ASan's they may wait for a lock of its allocator that was held at the fork. */
+  ENGINE_THREADS_AFTER_FORK = !THREAD_SANITIZER && !ADDRESS_SANITIZER
 };
 
 /* Pushes run(&arg): the body gets a pointer to this pointer. */
