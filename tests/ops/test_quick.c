@@ -17,6 +17,11 @@ TestSuite(quick, .timeout = 60, .fini = stop);
 
 enum { N = 12 };
 
+typedef struct op_case {
+  const th_op *op;
+  th_dtype t;
+} op_case;
+
 /* Operand i of an operator: packed, or every second element of something longer. */
 static th_array *operand(const th_op *op, th_dtype t, int i, bool spaced) {
   double values[N];
@@ -33,12 +38,11 @@ static th_array *operand(const th_op *op, th_dtype t, int i, bool spaced) {
   return view;
 }
 
-/* Calls op and leaves the elements of its result, or of what it wrote, in out. */
-static bool run(const th_op *op, th_dtype t, bool spaced, bool expect_quick, char *out) {
+/* Calls op, releases its inputs and leaves the elements of its result, or of what it wrote, in out. */
+static bool run_with(const th_op *op, th_dtype t, th_array **in, bool expect_quick, char *out) {
   static const double params[2] = {0.75, 1.5};
-  th_array *in[4] = {NULL}, *result = NULL;
+  th_array *result = NULL;
   int n_in = op->in.min, n_out = op->out.min;
-  for (int i = 0; i < n_in; i++) in[i] = operand(op, t, i, spaced);
   const th_array *const *const_in = (const th_array *const *)in;
   th_status status;
   bool quick = th__quick(op, params, const_in, n_in, &result, n_out, &status);
@@ -53,6 +57,12 @@ static bool run(const th_op *op, th_dtype t, bool spaced, bool expect_quick, cha
   th_release(result);
   for (int i = 0; i < n_in; i++) th_release(in[i]);
   return bytes == N * th_dtype_size(op->flags & TH_OP_TESTS ? TH_BOOL : t);
+}
+
+static bool run(const th_op *op, th_dtype t, bool spaced, bool expect_quick, char *out) {
+  th_array *in[4] = {NULL};
+  for (int i = 0; i < op->in.min; i++) in[i] = operand(op, t, i, spaced);
+  return run_with(op, t, in, expect_quick, out);
 }
 
 Test(quick, gives_the_bits_of_the_long_way) {
@@ -72,6 +82,63 @@ Test(quick, gives_the_bits_of_the_long_way) {
     }
   }
   cr_assert(gt(int, ops, 50), "%d operators have a short way", ops);
+}
+
+/* Operand `single` is the last element of what it was, seen by the slice, or that element everywhere. */
+static void run_single(const op_case *c, int single, const char *slice, char *out) {
+  th_array *in[4] = {NULL};
+  for (int i = 0; i < c->op->in.min; i++) in[i] = operand(c->op, c->t, i, false);
+  th_array *whole = in[single], *one = th_slice(whole, slice ? slice : "2, 3");
+  in[single] = one;
+  if (!slice) {
+    th_array *everywhere = th_broadcast_to(one, TH_SHAPE(3, 4));
+    in[single] = th_copy(everywhere);
+    th_release(everywhere);
+    th_release(one);
+  }
+  th_release(whole);
+  cr_assert(run_with(c->op, c->t, in, true, out), "%s", c->op->name);
+}
+
+Test(quick, a_single_element_stands_for_all) {
+  static const char *const slices[] = {"2, 3", "2, 3:", "2:, 3:"};
+  int ops = 0;
+  for (int k = 0; k < th__op_count(); k++) {
+    const th_op *op = th__op_at(k);
+    if (!op->lines || op->dtypes == 0 || op->in.min < 2) continue;
+    if (op->infer != (op->out.min ? th__infer_broadcast : th__infer_inplace)) continue;
+    ops++;
+    for (int t = 0; t < TH_DTYPE_COUNT; t++) {
+      op_case c = {op, (th_dtype)t};
+      size_t item = th_dtype_size(op->flags & TH_OP_TESTS ? TH_BOOL : (th_dtype)t);
+      for (int i = op->out.min ? 0 : 1; i < op->in.min && (op->dtypes >> t & 1); i++) {
+        char expected[N * 8], got[N * 8];
+        run_single(&c, i, NULL, expected);
+        for (int s = 0; s < 3; s++) {
+          run_single(&c, i, slices[s], got);
+          cr_assert(memcmp(got, expected, N * item) == 0, "%s of %s", op->name, th_dtype_name(c.t));
+        }
+      }
+    }
+  }
+  cr_assert(gt(int, ops, 20), "%d operators", ops);
+}
+
+/* No operand has the shape of the result, or what is written would have to grow. */
+Test(quick, single_elements_of_more_dimensions_do_not_fit) {
+  const th_op *add = th__op_find("add"), *inplace = th__op_find("add_inplace");
+  th_array *row = th_ones(TH_SHAPE(4), TH_F32, th_cpu(0)),
+           *one = th_ones(TH_SHAPE(1, 1), TH_F32, th_cpu(0)), *sum = th_add(row, one), *out = NULL;
+  th_status status;
+  const th_array *const in[] = {row, one}, *const turned[] = {one, row};
+  cr_assert(eq(int, th__quick(add, NULL, in, 2, &out, 1, &status), false));
+  cr_assert(eq(int, th__quick(add, NULL, turned, 2, &out, 1, &status), false));
+  cr_assert(eq(int, th__quick(inplace, NULL, in, 2, &out, 0, &status), false));
+  cr_assert(eq(int, th__quick(inplace, NULL, turned, 2, &out, 0, &status), false));
+  cr_assert(eq(int, th_array_ndim(sum), 2));
+  cr_assert(eq(i64, th_array_shape(sum)[1], 4));
+  th_array *made[] = {row, one, sum};
+  for (int k = 0; k < 3; k++) th_release(made[k]);
 }
 
 Test(quick, packed_parts_of_larger_arrays_fit) {
