@@ -128,17 +128,15 @@ static bool covers(const th_layout *layout, const th_storage *s) {
 }
 
 /* What the task accesses: reads in vars[0..n), writes in vars[n..2n). A written input is also read, so that poison travels
- * through it, unless the call replaces all of its storage. Returns how many elements are written. */
-static int64_t list_access(th__op_call *c, const th_array *const *in, th_array *const *out,
-                           th_task *task) {
+ * through it, unless the call replaces all of its storage. */
+static void list_access(th__op_call *c, const th_array *const *in, th_array *const *out,
+                        th_task *task) {
   th_var **reads = c->vars, **writes = c->vars + c->n_in + c->n_out;
-  int64_t elements = 0;
   for (int i = 0; i < c->n_in; i++) {
     th_storage *s = c->storage[i] = in[i]->storage;
     bool replaced = false;
     if (c->written[i]) {
       replaced = (c->op->flags & TH_OP_OVERWRITES) && covers(&c->in[i], s);
-      elements += th__layout_size(&c->in[i]);
       writes[task->n_writes++] = &s->var;
       th__storage_written(s, c->op->name);
     }
@@ -146,13 +144,11 @@ static int64_t list_access(th__op_call *c, const th_array *const *in, th_array *
   }
   for (int j = 0; j < c->n_out; j++) {
     th_storage *s = c->storage[c->n_in + j] = out[j]->storage;
-    elements += th__layout_size(&c->out[j]);
     task->bytes += s->bytes;
     writes[task->n_writes++] = &s->var;
   }
   task->reads = reads;
   task->writes = writes;
-  return elements;
 }
 
 /* --- counting --- */
@@ -178,6 +174,16 @@ static th_status push_counted(const th_task *task, th__op_call *c, const th_arra
   return TH_OK;
 }
 
+/* Whether the call is over so soon that its submitter may run it: by the elements it writes. */
+static bool is_short(const th__op_call *c) {
+  if (!(c->op->flags & TH_OP_NONBLOCKING)) return false;
+  int64_t elements = 0;
+  for (int i = 0; i < c->n_in; i++)
+    if (c->written[i]) elements += th__layout_size(&c->in[i]);
+  for (int j = 0; j < c->n_out; j++) elements += th__layout_size(&c->out[j]);
+  return elements <= TH__INLINE_ELEMENTS;
+}
+
 th_status th__call_submit(th__op_call *c, const th_array *const *in, th_array *const *out) {
   th_task task = {.name = c->op->name,
                   .run = call_run,
@@ -186,9 +192,8 @@ th_status th__call_submit(th__op_call *c, const th_array *const *in, th_array *c
                   .drop = call_done,
                   .device = c->device,
                   .flags = TH_TASK_ADOPT};
-  int64_t elements = list_access(c, in, out, &task);
-  if ((c->op->flags & TH_OP_NONBLOCKING) && elements <= TH__INLINE_ELEMENTS)
-    task.flags |= TH_TASK_INLINE;
+  list_access(c, in, out, &task);
+  if (is_short(c)) task.flags |= TH_TASK_INLINE;
   if (c->op->flags & TH_OP_TRANSFER) {
     th_device from = in[c->n_in - 1]->device;
     task.device = th__transfer_device(from, c->device);
