@@ -18,6 +18,18 @@ static const char before_text[] = "(before the recording)";
 /* When the figures of a device are due again; by kind and index. */
 static _Atomic uint64_t next_sample[SLOTS];
 
+/* "cpu:0 bytes live", device at most 24 characters. By hand: three texts of printf() took a third of a percent of a training. */
+static void name_counter(char out[64], const char *device, int index, const char *what) {
+  size_t length = strnlen(device, 24);
+  memcpy(out, device, length);
+  out += length;
+  *out++ = ':';
+  if (index >= 10) *out++ = (char)('0' + index / 10 % 10);
+  *out++ = (char)('0' + index % 10);
+  *out++ = ' ';
+  memcpy(out, what, strlen(what) + 1);
+}
+
 static void sample(const th__device_ops *ops, void *state, th_device d, uint64_t now) {
   _Atomic uint64_t *due = &next_sample[((uint32_t)d.kind * 16 + (uint32_t)d.index) % SLOTS];
   uint64_t at = th__load(due, TH__RELAXED);
@@ -34,7 +46,7 @@ static void sample(const th__device_ops *ops, void *state, th_device d, uint64_t
                   {"pool hits %", requests == 0 ? 0 : (int64_t)(info.hits * 100 / requests)}};
   char names[3][64]; /* each at an address of its own: by it the ring finds the text again */
   for (int i = 0; i < 3; i++) {
-    snprintf(names[i], sizeof(names[i]), "%.24s:%d %s", ops->name, d.index, counters[i].what);
+    name_counter(names[i], ops->name, d.index, counters[i].what);
     th__trace_counter(names[i], counters[i].value);
   }
 }
