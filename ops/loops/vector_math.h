@@ -155,10 +155,34 @@ static inline float th__tanh_f32(float x) {
   return th__with_sign(a < 0.625f ? near : far, x);
 }
 
-/* 1 / (1 + e^-x), in two halves, because e^-x overflows long before the result leaves the range. */
+/* e^t + 1 = sum / scale, scale <= 1 so that the sum is a float. The sum is rounded once, nearly: what 1 and the power of 2 lose as
+ * they are added up comes to e^r - 1, which is smaller. */
+typedef struct th__exp_and_1 {
+  float sum, scale;
+} th__exp_and_1;
+
+static inline th__exp_and_1 th__exp_and_1_f32(float t) {
+  th__reduced v = th__by_ln2(t);
+  int32_t n = (int32_t)v.whole, most = n < 64 ? n : 64;
+  float power = th__power_of_2((uint32_t)most), whole = power + 1.0f;
+  float lost = 1.0f - (whole - power);
+  th__exp_and_1 out = {TH__FMA(power, th__exp_less_1(v.r), lost) + whole,
+                       th__power_of_2((uint32_t)(most - n))};
+  return out;
+}
+
+/* 1 / (1 + e^-x) */
 static inline float th__sigmoid_f32(float x) {
-  float e = th__exp_down_f32(-th__magnitude(x));
-  return (x > 0 ? 1.0f : e) / (1.0f + e);
+  float t = x > 40.0f ? -40.0f : -x;
+  th__exp_and_1 e = th__exp_and_1_f32(t > 104.0f ? 104.0f : t);
+  return e.scale / e.sum;
+}
+
+/* x / (1 + e^-x); 0 far below, and NaN of -infinity. */
+static inline float th__silu_f32(float x) {
+  float t = x > 40.0f ? -40.0f : -x;
+  th__exp_and_1 e = th__exp_and_1_f32(t > 128.0f ? 128.0f : t);
+  return x * (x < -128.0f ? 0.0f : e.scale) / e.sum;
 }
 
 /* Two polynomials of N. Juffa. */

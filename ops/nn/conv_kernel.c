@@ -49,27 +49,22 @@
 
 /* --- rows: the same, straight into rows of the result, of at least a vector; the last vectors may overlap --- */
 
-#define ROW_STORE(o, columns)                                                                      \
+#define ROW_STORE(o, W, columns)                                                                   \
   *(W *)(out + (o)*k->step + at[0]) = a##o + bias[o];                                              \
   if (columns > 1) *(W *)(out + (o)*k->step + at[1]) = b##o + bias[o];                             \
   if (columns > 2) *(W *)(out + (o)*k->step + at[2]) = c##o + bias[o];
-#define PIECE(name, T, WIDE, attribute, columns, ADD)                                              \
+#define PIECE(name, T, W, attribute, columns, ADD)                                                 \
   attribute FUSED static void name(const th__conv_rows *k, const T *x, const T *w, const T *bias,  \
                                    const int64_t *at, T *out) {                                    \
-    typedef WIDE W;                                                                                \
     FOUR(CLEAR, W)                                                                                 \
     for (int64_t t = 0; t < k->n_taps; t++, w += TH__CONV_OUTPUTS) {                               \
       const T *from = x + k->taps[t];                                                              \
       W x0 = *(const W *)(from + at[0]), x1 = columns > 1 ? *(const W *)(from + at[1]) : x0;       \
-      W x2 = columns > 2 ? *(const W *)(from + at[2]) : x0;                                        \
-      (void)x1, (void)x2;                                                                          \
+      W x2 = columns > 2 ? *(const W *)(from + at[2]) : x1;                                        \
+      (void)x2;                                                                                    \
       FOUR(ADD, W)                                                                                 \
     }                                                                                              \
-    ROW_STORE(0, columns)                                                                          \
-    ROW_STORE(1, columns)                                                                          \
-    ROW_STORE(2, columns)                                                                          \
-    ROW_STORE(3, columns)                                                                          \
-    (void) b0, (void)b1, (void)b2, (void)b3, (void)c0, (void)c1, (void)c2, (void)c3;               \
+    FOUR(ROW_STORE, W, columns)                                                                    \
   }
 #define ADD1(o, W) a##o += x0 * w[o];
 #define ROWS(id, T, bytes, attribute)                                                              \
