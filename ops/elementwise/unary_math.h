@@ -3,7 +3,7 @@
 #ifndef THRUM_OPS_ELEMENTWISE_UNARY_MATH_H
 #define THRUM_OPS_ELEMENTWISE_UNARY_MATH_H
 
-#include "ops/loops/vector_math.h"
+#include "ops/loops/vector_sine.h"
 #ifndef __cplusplus
 #include "ops/elementwise/power_math.h"
 #endif
