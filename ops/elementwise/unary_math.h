@@ -3,7 +3,7 @@
 #ifndef THRUM_OPS_ELEMENTWISE_UNARY_MATH_H
 #define THRUM_OPS_ELEMENTWISE_UNARY_MATH_H
 
-#include "ops/loops/vector_math.h"
+#include "ops/loops/vector_sine.h"
 #ifndef __cplusplus
 #include "ops/elementwise/power_math.h"
 #endif
@@ -18,6 +18,8 @@ static inline double th__sigmoid_f64(double x) {
   double e = exp(-fabs(x));
   return (x > 0 ? 1 : e) / (1 + e);
 }
+
+static inline double th__silu_f64(double x) { return x * th__sigmoid_f64(x); }
 
 static inline double th__normal_cdf_f64(double x) { return 0.5 * erfc(-SQRT_HALF * x); }
 
@@ -50,6 +52,7 @@ TH__FUNCTION(LOG1P, th__log1p_f32, log1p)
 TH__FUNCTION(LOG2, th__log2_f32, log2)
 TH__FUNCTION(NORMAL_CDF, th__normal_cdf_f32, th__normal_cdf_f64)
 TH__FUNCTION(SIGMOID, th__sigmoid_f32, th__sigmoid_f64)
+TH__FUNCTION(SILU, th__silu_f32, th__silu_f64)
 TH__FUNCTION(SIN, th__sin_any_f32, sin)
 TH__FUNCTION(TANH, th__tanh_f32, tanh)
 #undef TH__FUNCTION
@@ -69,6 +72,7 @@ TH__FUNCTION(TANH, th__tanh_f32, tanh)
 #define NORMAL_CDF(x)                    TH__FUNCTION(x, th__normal_cdf_f32, th__normal_cdf_f64)
 #define POW(x, y)                        _Generic((x), float : th__pow_f32, double : th__pow_f64)(x, y)
 #define SIGMOID(x)                       TH__FUNCTION(x, th__sigmoid_f32, th__sigmoid_f64)
+#define SILU(x)                          TH__FUNCTION(x, th__silu_f32, th__silu_f64)
 #define SIN(x)                           TH__FUNCTION(x, th__sin_any_f32, sin)
 #define TANH(x)                          TH__FUNCTION(x, th__tanh_f32, tanh)
 #endif

@@ -155,10 +155,34 @@ static inline float th__tanh_f32(float x) {
   return th__with_sign(a < 0.625f ? near : far, x);
 }
 
-/* 1 / (1 + e^-x), in two halves, because e^-x overflows long before the result leaves the range. */
+/* e^t + 1 = sum / scale, scale <= 1 so that the sum is a float. The sum is rounded once, nearly: what 1 and the power of 2 lose as
+ * they are added up comes to e^r - 1, which is smaller. */
+typedef struct th__exp_and_1 {
+  float sum, scale;
+} th__exp_and_1;
+
+static inline th__exp_and_1 th__exp_and_1_f32(float t) {
+  th__reduced v = th__by_ln2(t);
+  int32_t n = (int32_t)v.whole, most = n < 64 ? n : 64;
+  float power = th__power_of_2((uint32_t)most), whole = power + 1.0f;
+  float lost = 1.0f - (whole - power);
+  th__exp_and_1 out = {TH__FMA(power, th__exp_less_1(v.r), lost) + whole,
+                       th__power_of_2((uint32_t)(most - n))};
+  return out;
+}
+
+/* 1 / (1 + e^-x) */
 static inline float th__sigmoid_f32(float x) {
-  float e = th__exp_down_f32(-th__magnitude(x));
-  return (x > 0 ? 1.0f : e) / (1.0f + e);
+  float t = x > 40.0f ? -40.0f : -x;
+  th__exp_and_1 e = th__exp_and_1_f32(t > 104.0f ? 104.0f : t);
+  return e.scale / e.sum;
+}
+
+/* x / (1 + e^-x); 0 far below, and NaN of -infinity. */
+static inline float th__silu_f32(float x) {
+  float t = x > 40.0f ? -40.0f : -x;
+  th__exp_and_1 e = th__exp_and_1_f32(t > 128.0f ? 128.0f : t);
+  return x * (x < -128.0f ? 0.0f : e.scale) / e.sum;
 }
 
 /* Two polynomials of N. Juffa. */
@@ -208,43 +232,6 @@ static inline float th__gelu_f32(float x) {
   a = a > 15.0f ? 15.0f : a; /* nothing is left there; NaN stays */
   float w = a * th__normal_tail_f32(a) * 0x1p-64f;
   return x < 0 ? -w : x - w;
-}
-
-/* Beyond it the reduction below loses digits: whoever calls looks for larger ones. */
-#define TH__TURNS_MOST 32768.0f
-
-/* x = n pi / 2 + r; n also as an integer. */
-static inline th__reduced th__by_quarter_turn(float x) {
-  float shifted = TH__FMA(x, 0.636619772f, TH__ROUNDER), n = shifted - TH__ROUNDER;
-  float r = TH__FMA(n, -1.57079637e+0f, x);
-  r = TH__FMA(n, 4.37113883e-8f, r);
-  th__reduced out = {TH__FMA(n, 1.71512451e-15f, r), n, th__float_bits(shifted)};
-  return out;
-}
-
-/* Sine for quadrant 0, cosine for 1, and so on round. */
-static inline float th__sine_of(float r, uint32_t quadrant) {
-  float z = r * r;
-  float s = TH__FMA(-1.9515295891e-4f, z, 8.3321608736e-3f);
-  s = TH__FMA(s, z, -1.6666654611e-1f);
-  s = TH__FMA(s, z * r, r);
-  float c = TH__FMA(2.443315711809948e-5f, z, -1.388731625493765e-3f);
-  c = TH__FMA(c, z, 4.166664568298827e-2f);
-  c = TH__FMA(c, z * z, TH__FMA(-0.5f, z, 1.0f));
-  float y = quadrant & 1 ? c : s;
-  return th__bits_float(th__float_bits(y) ^ (quadrant & 2) << 30);
-}
-
-/* For |x| up to TH__TURNS_MOST. */
-static inline float th__sin_f32(float x) {
-  th__reduced v = th__by_quarter_turn(x);
-  float y = th__sine_of(v.r, v.whole);
-  return x == 0 ? x : y;
-}
-
-static inline float th__cos_f32(float x) {
-  th__reduced v = th__by_quarter_turn(x);
-  return th__sine_of(v.r, v.whole + 1);
 }
 
 #endif

@@ -9,10 +9,12 @@
 
 #include "engine/base/error.h"
 #include "ops/nn/conv_kernel.h"
+#include "ops/nn/conv_winograd.h"
 #include "ops/loops/runs.h"
 
 enum {
   STRIP = 512, /* windows of a strip */
+  BAND = 7,    /* rows of a band */
   PIECE = 64   /* weights moved at a time */
 };
 
@@ -70,6 +72,14 @@ static int64_t plan_bytes(const plan *c) {
   return c->tap_bytes + c->weight_bytes + c->round * c->image_bytes + TH__CONV_WIDE * 8;
 }
 
+static int64_t workspace(const th__window_params *p, const th_layout *source,
+                         const th_layout *weight, const int64_t count[2], bool turned) {
+  int64_t bytes = th__winograd_bytes(p, source, weight, count, turned);
+  if (bytes > 0) return bytes;
+  plan c = make_plan(p, source, weight, count, turned);
+  return plan_bytes(&c);
+}
+
 static th_status infer_conv(th_infer *io, const void *params) {
   const th__window_params *p = params;
   TH_TRY(check_pair(io));
@@ -87,8 +97,7 @@ static th_status infer_conv(th_infer *io, const void *params) {
   out->shape[1] = w->shape[0];
   out->shape[2] = count[0];
   out->shape[3] = count[1];
-  plan c = make_plan(p, x, w, count, false);
-  io->workspace = plan_bytes(&c);
+  io->workspace = workspace(p, x, w, count, false);
   return TH_OK;
 }
 
@@ -107,8 +116,7 @@ static th_status infer_input_slope(th_infer *io, const void *params) {
   out->shape[1] = w->shape[1] * p->groups;
   out->shape[2] = p->size[0];
   out->shape[3] = p->size[1];
-  plan c = make_plan(p, g, w, p->size, true);
-  io->workspace = plan_bytes(&c);
+  io->workspace = workspace(p, g, w, p->size, true);
   return TH_OK;
 }
 
@@ -231,6 +239,43 @@ static void pack_planes(int64_t first, int64_t last, void *arg) {
 STORE(f32, float)
 STORE(f64, double)
 
+/* Rows [first, first + rows) of the result, where they hold whole vectors of the type computed with. */
+#define BAND_OF(id, T)                                                                             \
+  static void band_##id(const run *r, int64_t image, int64_t group, int64_t first, int64_t rows) { \
+    const plan *c = r->c;                                                                          \
+    const th_layout *out = &r->k->out[0];                                                          \
+    int64_t plane = c->count[0] * c->count[1], row = c->packing.row;                               \
+    const th__conv_rows k = {r->taps, c->n_taps, rows, c->count[1], row, plane};                   \
+    const T *x = (const T *)r->planes + (image * c->groups + group) * c->in * c->packing.plane;    \
+    const T *w = (const T *)r->weights + group * c->blocks * c->n_taps * TH__CONV_OUTPUTS;         \
+    for (int64_t o = 0; o < c->out; o += TH__CONV_OUTPUTS, w += c->n_taps * TH__CONV_OUTPUTS) {    \
+      int64_t outputs = c->out - o < TH__CONV_OUTPUTS ? c->out - o : TH__CONV_OUTPUTS;             \
+      T bias[TH__CONV_OUTPUTS] = {0};                                                              \
+      T *to = (T *)r->k->out_data[0] + first * c->count[1] +                                       \
+              ((r->first + image) * out->shape[1] + group * c->out + o) * plane;                   \
+      if (r->k->n_in > 2) {                                                                        \
+        int64_t step = r->k->in[2].strides[0];                                                     \
+        const T *from = (const T *)r->k->in_data[2] + (group * c->out + o) * step;                 \
+        for (int64_t j = 0; j < outputs; j++) bias[j] = from[j * step];                            \
+      }                                                                                            \
+      th__conv_rows_##id(&k, x + first * row, w, bias, (int)outputs, to);                          \
+    }                                                                                              \
+  }
+BAND_OF(f32, float)
+BAND_OF(f64, double)
+
+static void run_bands(int64_t first, int64_t last, void *arg) {
+  const run *r = arg;
+  int64_t height = r->c->count[0], bands = (height + BAND - 1) / BAND;
+  for (int64_t i = first; i < last; i++) {
+    int64_t at = i % bands * BAND, rows = height - at < BAND ? height - at : BAND, part = i / bands;
+    if (r->c->compute == 8)
+      band_f64(r, part / r->c->groups, part % r->c->groups, at, rows);
+    else
+      band_f32(r, part / r->c->groups, part % r->c->groups, at, rows);
+  }
+}
+
 static void run_strips(int64_t first, int64_t last, void *arg) {
   const run *r = arg;
   for (int64_t i = first; i < last; i++) {
@@ -243,9 +288,17 @@ static void run_strips(int64_t first, int64_t last, void *arg) {
   }
 }
 
+/* Whether results can be written by vectors as they are computed: four outputs at a time, elements as they are stored. */
+static bool fills_vectors(const plan *c, th_dtype t) {
+  return (t == TH_F32 || t == TH_F64) && c->out % 4 == 0 &&
+         c->count[1] * c->compute >= th__conv_width();
+}
+
 static th_status convolve(const th_kernel_args *k, bool turned) {
   const th_layout *out = &k->out[0];
   if (th__layout_size(out) == 0) return TH_OK;
+  if (th__winograd_bytes(k->params, &k->in[0], &k->in[1], &out->shape[2], turned) > 0)
+    return th__winograd_run(k, turned);
   plan c = make_plan(k->params, &k->in[0], &k->in[1], &out->shape[2], turned);
   run r = {.k = k, .c = &c, .taps = k->workspace};
   r.weights = (char *)k->workspace + c.tap_bytes;
@@ -256,12 +309,15 @@ static th_status convolve(const th_kernel_args *k, bool turned) {
   if (c.out % TH__CONV_OUTPUTS != 0) memset(r.weights, 0, (size_t)c.weight_bytes);
   th_parallel_for(k->context, c.groups * c.out, th__grain(8 * c.n_taps), pack_weights, &r);
   memset(r.planes + c.round * c.image_bytes, 0, TH__CONV_WIDE * 8);
-  int64_t cost = c.n_taps * c.blocks * STRIP / 4;
+  bool bands = fills_vectors(&c, out->dtype);
+  int64_t band = (c.count[0] + BAND - 1) / BAND;
+  int64_t cost = c.n_taps * c.blocks * (bands ? BAND * c.count[1] : STRIP) / 4;
   for (; r.first < c.images; r.first += c.round) {
     int64_t images = c.images - r.first < c.round ? c.images - r.first : c.round;
     th_parallel_for(k->context, images * c.groups * c.in, th__grain(c.packing.plane), pack_planes,
                     &r);
-    th_parallel_for(k->context, images * c.groups * r.strips, th__grain(cost), run_strips, &r);
+    th_parallel_for(k->context, images * c.groups * (bands ? band : r.strips), th__grain(cost),
+                    bands ? run_bands : run_strips, &r);
   }
   return TH_OK;
 }

@@ -47,6 +47,48 @@
     }                                                                                              \
   }
 
+/* --- rows: the same, straight into rows of the result, of at least a vector; the last vectors may overlap --- */
+
+#define ROW_STORE(o, W, columns)                                                                   \
+  *(W *)(out + (o)*k->step + at[0]) = a##o + bias[o];                                              \
+  if (columns > 1) *(W *)(out + (o)*k->step + at[1]) = b##o + bias[o];                             \
+  if (columns > 2) *(W *)(out + (o)*k->step + at[2]) = c##o + bias[o];
+#define PIECE(name, T, W, attribute, columns, ADD)                                                 \
+  attribute FUSED static void name(const th__conv_rows *k, const T *x, const T *w, const T *bias,  \
+                                   const int64_t *at, T *out) {                                    \
+    FOUR(CLEAR, W)                                                                                 \
+    for (int64_t t = 0; t < k->n_taps; t++, w += TH__CONV_OUTPUTS) {                               \
+      const T *from = x + k->taps[t];                                                              \
+      W x0 = *(const W *)(from + at[0]), x1 = columns > 1 ? *(const W *)(from + at[1]) : x0;       \
+      W x2 = columns > 2 ? *(const W *)(from + at[2]) : x1;                                        \
+      (void)x2;                                                                                    \
+      FOUR(ADD, W)                                                                                 \
+    }                                                                                              \
+    FOUR(ROW_STORE, W, columns)                                                                    \
+  }
+#define ADD1(o, W) a##o += x0 * w[o];
+#define ROWS(id, T, bytes, attribute)                                                              \
+  PIECE(one_##id##_##bytes, T, wide_##id##_##bytes, attribute, 1, ADD1)                            \
+  PIECE(two_##id##_##bytes, T, wide_##id##_##bytes, attribute, 2, ADD2)                            \
+  PIECE(three_##id##_##bytes, T, wide_##id##_##bytes, attribute, 3, ADD3)                          \
+  attribute FUSED static void rows_##id##_##bytes(const th__conv_rows *k, const T *x, const T *w,  \
+                                                  const T *bias, T *out) {                         \
+    enum { V = bytes / sizeof(T) };                                                                \
+    int64_t n = k->columns, all = (n + V - 1) / V;                                                 \
+    for (int64_t row = 0; row < k->rows; row++, x += k->x_row, out += n)                           \
+      for (int64_t i = 0, part; i < all; i += part) {                                              \
+        int64_t left = all - i, at[3];                                                             \
+        part = left == 1 ? 1 : left == 2 || left == 4 ? 2 : 3;                                     \
+        for (int j = 0; j < part; j++) at[j] = (i + j + 1) * V <= n ? (i + j) * V : n - V;         \
+        if (part == 3)                                                                             \
+          three_##id##_##bytes(k, x, w, bias, at, out);                                            \
+        else if (part == 2)                                                                        \
+          two_##id##_##bytes(k, x, w, bias, at, out);                                              \
+        else                                                                                       \
+          one_##id##_##bytes(k, x, w, bias, at, out);                                              \
+      }                                                                                            \
+  }
+
 /* --- slopes: four outputs by three taps in registers --- */
 
 #define SLOPE_CLEAR(o, W) W r##o = {0}, s##o = {0}, t##o = {0};
@@ -78,6 +120,7 @@
 #define TYPE(id, T)                                                                                \
   VECTOR(id, T, 16)                                                                                \
   RUN(run_##id##_16, T, wide_##id##_16, , FOUR, 3, ADD3, STORE3)                                   \
+  ROWS(id, T, 16, )                                                                                \
   SLOPE(slope_##id##_16, T, wide_##id##_16, )
 TYPE(f32, float)
 TYPE(f64, double)
@@ -89,8 +132,10 @@ TYPE(f64, double)
   VECTOR(id, T, 32)                                                                                \
   VECTOR(id, T, 64)                                                                                \
   RUN(run_##id##_32, T, wide_##id##_32, AVX2, FOUR, 3, ADD3, STORE3)                               \
+  ROWS(id, T, 32, AVX2)                                                                            \
   SLOPE(slope_##id##_32, T, wide_##id##_32, AVX2)                                                  \
   RUN(run_##id##_64, T, wide_##id##_64, AVX512, EIGHT, 2, ADD2, STORE2)                            \
+  ROWS(id, T, 64, AVX512)                                                                          \
   SLOPE(slope_##id##_64, T, wide_##id##_64, AVX512)
 TYPE_X86(f32, float)
 TYPE_X86(f64, double)
@@ -106,6 +151,8 @@ static int width(void) {
 static int width(void) { return 16; }
 #define IF_X86(...)
 #endif
+
+int th__conv_width(void) { return width(); }
 
 /* Kernels of four outputs run twice where more are wanted. */
 #define PUBLIC(id, T)                                                                              \
@@ -124,6 +171,22 @@ static int width(void) { return 16; }
       run_##id##_16(x, taps, n_taps, weights + half, n, out + half * step, step);                  \
     }                                                                                              \
     (void)wide;                                                                                    \
+  }                                                                                                \
+  void th__conv_rows_##id(const th__conv_rows *k, const T *x, const T *weights, const T *bias,     \
+                          int outputs, T *out) {                                                   \
+    int wide = width();                                                                            \
+    (void)wide;                                                                                    \
+    for (int o = 0; o < outputs; o += 4, weights += 4, bias += 4, out += 4 * k->step) {            \
+      IF_X86(                                                                                      \
+          if (wide == 64) {                                                                        \
+            rows_##id##_64(k, x, weights, bias, out);                                              \
+            continue;                                                                              \
+          } if (wide == 32) {                                                                      \
+            rows_##id##_32(k, x, weights, bias, out);                                              \
+            continue;                                                                              \
+          })                                                                                       \
+      rows_##id##_16(k, x, weights, bias, out);                                                    \
+    }                                                                                              \
   }                                                                                                \
   void th__conv_slope_##id(const T *const *g, const T *const *x, int64_t n, T *out) {              \
     int wide = width();                                                                            \

@@ -17,6 +17,22 @@ void th__conv_run_f32(const float *x, const int64_t *taps, int64_t n_taps, const
                       int64_t n, int outputs, float *out, int64_t step);
 void th__conv_run_f64(const double *x, const int64_t *taps, int64_t n_taps, const double *weights,
                       int64_t n, int outputs, double *out, int64_t step);
+
+/* Rows of windows that go straight to the result: rows of x are x_row apart, those of the result follow each other. */
+typedef struct th__conv_rows {
+  const int64_t *taps;
+  int64_t n_taps, rows, columns; /* columns: a vector at least */
+  int64_t x_row, step;           /* step: between outputs */
+} th__conv_rows;
+
+/* Bytes of a vector of this processor. */
+int th__conv_width(void);
+/* The same with bias, of `outputs` outputs, 4 or TH__CONV_OUTPUTS. */
+void th__conv_rows_f32(const th__conv_rows *k, const float *x, const float *weights,
+                       const float *bias, int outputs, float *out);
+void th__conv_rows_f64(const th__conv_rows *k, const double *x, const double *weights,
+                       const double *bias, int outputs, double *out);
+
 /* out[o][t] += sum over i in [0, n) of g[o][i] * x[t][i] for 4 outputs and 3 taps; n is a multiple of 16. */
 void th__conv_slope_f32(const float *const *g, const float *const *x, int64_t n, float *out);
 void th__conv_slope_f64(const double *const *g, const double *const *x, int64_t n, double *out);

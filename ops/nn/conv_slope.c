@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "ops/nn/conv.h"
 #include "ops/nn/conv_kernel.h"
+#include "ops/nn/conv_winograd.h"
 #include "ops/loops/runs.h"
 
 enum {
@@ -79,7 +80,8 @@ static th_status infer_weight_slope(th_infer *io, const void *params) {
   out->shape[2] = p->size[0];
   out->shape[3] = p->size[1];
   plan c = make_plan(p, x, g);
-  io->workspace = plan_bytes(&c);
+  int64_t bytes = th__winograd_slope_bytes(p, x, g);
+  io->workspace = bytes > plan_bytes(&c) ? bytes : plan_bytes(&c);
   return TH_OK;
 }
 
@@ -192,6 +194,8 @@ static void run_blocks(int64_t first, int64_t last, void *arg) {
 static th_status weight_slope_cpu(const th_kernel_args *k) {
   plan c = make_plan(k->params, &k->in[0], &k->in[1]);
   if (c.sum_size == 0) return TH_OK;
+  if (th__winograd_slope_bytes(k->params, &k->in[0], &k->in[1]) > 0 && th__winograd_slope_run(k))
+    return TH_OK; /* else an element is not finite, and would be spread over all taps of a window */
   run r = {.k = k, .c = &c, .taps = k->workspace};
   r.sums = (char *)(r.taps + c.n_taps);
   r.x = r.sums + c.sums * c.sum_size * c.compute;
