@@ -118,6 +118,16 @@ typedef struct scratch {
   bool *needed;
 } scratch;
 
+/* What the parent has got so far, where the operator can add to it and nobody else sees it; else NULL. */
+static th_array *sum_to_add_to(const th__walk *w, const th__entry *e) {
+  const th__record *r = e->record;
+  if (r->op->vjp_add == NULL || w->create) return NULL;
+  int64_t parent = w->parents[e->first_parent];
+  if (parent < 0) return NULL;
+  th_array *sum = w->gradients[w->entries[parent].first + r->parents[0]->index];
+  return sum != NULL && th__is_exclusive(sum) ? sum : NULL;
+}
+
 static th_status call_vjp(const th__walk *w, const th__entry *e, const scratch *s) {
   th__record *r = e->record;
   bool any = false;
@@ -140,7 +150,8 @@ static th_status call_vjp(const th__walk *w, const th__entry *e, const scratch *
               .params = r->params,
               .needed = s->needed,
               .result = s->results};
-  th_status status = r->op->vjp(&v);
+  th_array *sum = sum_to_add_to(w, e);
+  th_status status = sum != NULL ? r->op->vjp_add(&v, sum) : r->op->vjp(&v);
   if (status == TH_OK) return TH_OK;
   char text[TH__ERROR_TEXT - 64];
   snprintf(text, sizeof(text), "%s", th_last_error());

@@ -83,11 +83,16 @@ static bool help_loops(th__thread *self, const th__thread *owner, th__ref ref) {
   return any;
 }
 
+/* The thread that runs a task, if it still does. */
+static th__thread *owner_of(th__ref ref) {
+  uint32_t number = th__load(&th__task_at(TH__REF_SLOT(ref))->owner, TH__RELAXED);
+  return th__load(&th__thread_numbers[number % TH__MAX_THREADS], TH__ACQUIRE);
+}
+
 /* A running ancestor: ours to complain about, or its thread waits for something itself, or runs a loop. */
 static verdict look_running(th__thread *self, path *p, step *s, th__ref *down) {
   if (on_own_stack(self, s->ref)) return DEADLOCK;
-  uint32_t number = th__load(&th__task_at(TH__REF_SLOT(s->ref))->owner, TH__RELAXED);
-  th__thread *owner = th__load(&th__thread_numbers[number % TH__MAX_THREADS], TH__ACQUIRE);
+  th__thread *owner = owner_of(s->ref);
   if (owner == NULL || s->edge != 0) return DEAD_END;
   th__ref waits = th__load(&owner->waiting_for, TH__SEQ_CST);
   if (waits != 0 && !th__ref_finished(waits) && !th__ref_finished(s->ref)) {
@@ -170,6 +175,17 @@ th__help_result th__help(th__thread *self, th__ref target) {
   if (p.steps != p.small) th__free(p.steps);
   if (result != TH__HELP_DEADLOCK && th__ref_finished(target)) result = TH__HELP_DONE;
   return result;
+}
+
+bool th__help_again(th__thread *self) {
+  th__ref ref = self->watched;
+  if (ref == 0) return false;
+  if (!th__ref_finished(ref)) {
+    th__thread *owner = owner_of(ref);
+    if (owner == NULL || !th__loop_help(owner, ref)) return false;
+  }
+  self->watched = 0;
+  return true;
 }
 
 /* Sets the mark on a task that has not begun. True: it was not marked before. */

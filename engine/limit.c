@@ -6,6 +6,7 @@
 #define HARD_LIMIT ((int64_t)TH__SLOTS / 2) /* half of all slots stay free for links */
 #define PORTION    2048
 #define PARK_NS    1000000
+#define WATCH_NS   50000
 #define MOST_BYTES ((int64_t)1 << 20) /* of memory counted ahead by a thread */
 #define HELPED     64                 /* most tasks run before the sums are looked at again */
 #define QUICK_NS   20000              /* they took no time: run more next time */
@@ -81,9 +82,19 @@ static bool help(th__thread *self) {
   return n > 0;
 }
 
+/* As long as loops come, the next one is worth waiting for: a thread that sleeps leaves its processor to nobody. */
+static bool watch_loops(th__thread *self) {
+  if (!th__loops_came()) return false;
+  for (int64_t end = th__now_ns() + WATCH_NS; th__now_ns() < end;) {
+    if (help(self)) return true;
+    for (int i = 0; i < 4; i++) th__pause(); /* looking takes lines from those who work */
+  }
+  return false;
+}
+
 /* Runs something that is ready, or sleeps until completions poke. */
 static void help_or_park(th__thread *self) {
-  if (may_help() && help(self)) return;
+  if (may_help() && (help(self) || watch_loops(self))) return;
   th__starved_idle(self);
   uint32_t wake = th__load(&th__the.limit_wake, TH__ACQUIRE);
   th__fetch_add(&th__the.limit_waiters, 1, TH__SEQ_CST);

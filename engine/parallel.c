@@ -12,7 +12,8 @@ typedef struct loop {
   _Atomic uint64_t word;
   _Atomic uint32_t taken; /* record in use */
   _Atomic uint32_t wake;
-  _Atomic int64_t next; /* block */
+  _Atomic uint64_t
+      given; /* blocks: to the owner from the first on; upper half: to guests, from the last */
   /* Written by the owner before the generation begins, read by guests: the word orders them. */
   int64_t n, grain, blocks;
   uint32_t most_guests;
@@ -28,12 +29,29 @@ static _Atomic uint32_t hint;
  * thread's. */
 static _Thread_local bool inside;
 
+/* An invitation reached this thread since it was last asked, in time or not. */
+static _Thread_local bool invited;
+
+static int64_t blocks_of(uint64_t given) {
+  return (int64_t)(uint32_t)given + (int64_t)(given >> 32);
+}
+
+/* From both ends, so that in operators that follow each other the same parts fall to the same core, which has them in its
+ * cache. -1: none is left. Relaxed: the word orders the data. */
+static int64_t next_block(loop *l, bool guest) {
+  uint64_t one = guest ? UINT64_C(1) << 32 : 1;
+  uint64_t given = th__load(&l->given, TH__RELAXED); /* who comes again and again counts nothing */
+  if (blocks_of(given) < l->blocks) given = th__fetch_add(&l->given, one, TH__RELAXED);
+  if (blocks_of(given) >= l->blocks) return -1;
+  return guest ? l->blocks - 1 - (int64_t)(given >> 32) : (int64_t)(uint32_t)given;
+}
+
 /* False when there was none left. */
-static bool run_blocks(loop *l) {
+static bool run_blocks(loop *l, bool guest) {
   bool any = false;
   inside = true;
-  int64_t block; /* relaxed: the word orders the data */
-  while ((block = th__fetch_add(&l->next, 1, TH__RELAXED)) < l->blocks) {
+  int64_t block;
+  while ((block = next_block(l, guest)) >= 0) {
     int64_t first = block * l->grain;
     l->body(first, l->n - first < l->grain ? l->n : first + l->grain, l->arg);
     any = true;
@@ -51,7 +69,7 @@ static bool join(th__ref ref, th__ref task) {
     /* acquire: pairs with the owner's release of the generation, so the fields are its own. */
   } while (!th__cas_weak(&l->word, &word, word + 1, TH__ACQ_REL));
   bool welcome = (uint32_t)word < l->most_guests && (task == 0 || l->task == task);
-  bool any = welcome && run_blocks(l);
+  bool any = welcome && run_blocks(l, true);
   /* release: the owner sees what the blocks did. */
   uint64_t before = th__fetch_sub(&l->word, 1, TH__ACQ_REL);
   if ((uint32_t)before == 1 && before >> 32 != TH__REF_GENERATION(ref)) {
@@ -61,7 +79,16 @@ static bool join(th__ref ref, th__ref task) {
   return any;
 }
 
-void th__loop_join(th__ref ref) { (void)join(ref, 0); }
+void th__loop_join(th__ref ref) {
+  invited = true;
+  (void)join(ref, 0);
+}
+
+bool th__loops_came(void) {
+  bool came = invited;
+  invited = false;
+  return came;
+}
 
 bool th__loop_help(const th__thread *owner, th__ref task) {
   th__ref ref = th__load(&owner->loop, TH__ACQUIRE);
@@ -124,6 +151,7 @@ static void run_loop(th__thread *self, th__pool_device *device, th__ref task, in
                      int64_t grain, void (*body)(int64_t, int64_t, void *), void *arg) {
   if (n <= 0) return;
   if (grain < 1) grain = 1;
+  while (n / grain >= INT32_MAX) grain *= 2; /* both counts fit their halves */
   int64_t blocks = (n - 1) / grain + 1;
   int guests = device == NULL || device->lanes != NULL || inside ? 0 : device->n_workers;
   if (guests > cores() - 1) guests = cores() - 1;
@@ -140,15 +168,15 @@ static void run_loop(th__thread *self, th__pool_device *device, th__ref task, in
   l->arg = arg;
   l->most_guests = (uint32_t)guests;
   l->task = task;
-  th__store(&l->next, 0, TH__RELAXED);
+  th__store(&l->given, 0, TH__RELAXED);
   uint32_t generation = (uint32_t)(th__load(&l->word, TH__RELAXED) >> 32) + 1;
   /* release: guests see the fields. The owner is no guest. */
   th__store(&l->word, (uint64_t)generation << 32, TH__RELEASE);
   th__ref ref = TH__REF(generation, TH__LOOP_BIT | (uint32_t)(l - loops));
   th__store(&self->loop, ref, TH__RELEASE); /* pairs with th__loop_help() */
-  int others = device->n_workers - (self->pool == device ? 1 : 0);
-  th__invite(self, device, ref, others < guests ? others : guests);
-  (void)run_blocks(l);
+  /* Where a worker owns it, one invitation is for a thread of the program that waits and runs what there is. */
+  th__invite(self, device, ref, guests);
+  (void)run_blocks(l, false);
   th__store(&self->loop, 0, TH__RELAXED);
   finish(l);
 }

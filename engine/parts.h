@@ -82,6 +82,8 @@ bool th__async_returned(th__thread *self, th__task *task, th__ref ref);
 typedef enum { TH__HELP_DONE, TH__HELP_STUCK, TH__HELP_DEADLOCK } th__help_result;
 /* Runs unfinished ancestors of target that can be claimed. */
 th__help_result th__help(th__thread *self, th__ref target);
+/* Whether th__help() is worth another call: the running ancestor that it watched in vain has ended, or had a loop to join. */
+bool th__help_again(th__thread *self);
 void th__raise(th__thread *self, th__ref target);
 
 /* --- wait.c --- */
@@ -151,6 +153,8 @@ void th__starve_forget(void);
 
 /* --- parallel.c --- */
 void th__loop_join(th__ref ref); /* an invitation from a queue */
+bool th__loops_came(
+    void); /* whether this thread had an invitation, in time or not, since it last asked */
 /* Runs blocks of the loop that this task runs now on owner's thread. False when there are none. */
 bool th__loop_help(const th__thread *owner, th__ref task);
 void th__loops_forget(void);

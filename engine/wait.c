@@ -4,15 +4,18 @@
 #include "engine/trace.h"
 
 #define SPIN_NS       50000
-#define PARK_FIRST_NS 1000000
+#define EVERYTHING_NS 1000000 /* of work before a wait for everything looks at single tasks */
+#define SOME          64      /* tasks between two looks whether all is done */
+#define PARK_FIRST_NS 100000  /* after it found something to run; then it doubles */
 #define PARK_MOST_NS  8000000 /* then it looks again: something it may run may have become ready */
 
-static bool spin(th__ref target, int64_t deadline) {
+/* Until target has finished, or there may be something to run again, for a short while. True: look again. */
+static bool spin(th__thread *self, th__ref target, int64_t deadline, bool help) {
   int64_t end = th__now_ns() + SPIN_NS;
   if (deadline >= 0 && end > deadline) end = deadline;
   do {
     for (int i = 0; i < 64; i++) {
-      if (th__ref_finished(target)) return true;
+      if (th__ref_finished(target) || (help && th__help_again(self))) return true;
       th__pause();
     }
   } while (th__now_ns() < end);
@@ -63,7 +66,49 @@ static void body_goes_on(th__thread *self, th__ref outer) {
   th__store(&self->waiting_for, outer, TH__SEQ_CST);
 }
 
-th_status th__wait_ref(th__thread *self, th__ref target, int64_t deadline, bool help) {
+/* At most `most` tasks. False: nothing was ready. */
+static bool run_some(th__thread *self, uint32_t most) {
+  th__switch saved;
+  th__switch_enter(&saved);
+  self->tick = 0;
+  bool any =
+      th__the.mode == TH__MODE_SHUFFLE ? th__shuffle_step(self) : th__run_ready(self, most) > 0;
+  th__switch_leave(&saved);
+  return any;
+}
+
+void th__run_everything(th__thread *self) {
+  while (run_some(self, UINT32_MAX)) continue;
+}
+
+/* Until target (0: everything) is done, or nothing was ready for a short while, in which what others run mostly ends, makes
+ * something ready or invites to a loop. False: the latter. any: set when something was run. */
+static bool work_until_idle(th__thread *self, th__ref target, bool *any) {
+  int64_t now = th__now_ns(), end = now + SPIN_NS;
+  /* Other threads may submit for ever what everything includes: who only waits for what came before has to look at records. */
+  const int64_t last = target != 0 ? INT64_MAX : now + EVERYTHING_NS;
+  while (target != 0 ? !th__ref_finished(target) : th__in_flight() > 0) {
+    bool ran = run_some(self, SOME);
+    *any |= ran;
+    now = th__now_ns();
+    if (ran) end = now + SPIN_NS;
+    if (now >= end || now >= last) return false;
+    for (int i = 0; !ran && i < 4; i++) th__pause(); /* looking takes lines from those who work */
+  }
+  return true;
+}
+
+static th_status fail_deadlock(th__ref target) {
+  const th__task *t = th__task_at(TH__REF_SLOT(target));
+  return th__fail(TH_EDEADLK, "wait: task %llu waits for the one that is running here",
+                  (unsigned long long)th__load(&t->sequence, TH__RELAXED));
+}
+
+/* May be run by a waiter: nothing, what target depends on, anything. */
+typedef enum { NOTHING, ANCESTORS, ANYTHING } helping;
+
+static th_status wait_ref(th__thread *self, th__ref target, int64_t deadline, helping helps) {
+  bool help = helps != NOTHING;
   int64_t park_ns = PARK_FIRST_NS;
   bool raised = false;
   th_status status = TH_OK;
@@ -72,19 +117,18 @@ th_status th__wait_ref(th__thread *self, th__ref target, int64_t deadline, bool 
     return th__fail(TH_EDEADLK, "wait: inside the body of a task on a lane");
   th__ref outer = body_waits(self, target);
   while (!th__ref_finished(target)) {
+    bool found = false;
     bool shuffle = help && th__the.mode == TH__MODE_SHUFFLE && self->frame == NULL;
     if (shuffle && shuffle_until(self, target)) break;
+    if (helps == ANYTHING && work_until_idle(self, target, &found)) break;
     if (help && !shuffle) {
       th__help_result r = th__help(self, target);
-      if (r == TH__HELP_DEADLOCK) {
-        status = th__fail(TH_EDEADLK, "wait: task %llu waits for the one that is running here",
-                          (unsigned long long)th__load(&th__task_at(TH__REF_SLOT(target))->sequence,
-                                                       TH__RELAXED));
-        break;
-      }
-      if (r == TH__HELP_DONE) break;
+      if (r == TH__HELP_DEADLOCK) status = fail_deadlock(target);
+      if (r != TH__HELP_STUCK) break;
     }
-    if (spin(target, deadline)) break;
+    bool again = spin(self, target, deadline, help && !shuffle);
+    if (again || found) park_ns = PARK_FIRST_NS;
+    if (again) continue;
     int64_t now = th__now_ns();
     if (deadline >= 0 && now >= deadline) {
       status = th__fail(TH_ETIMEDOUT, "wait: timed out");
@@ -100,6 +144,10 @@ th_status th__wait_ref(th__thread *self, th__ref target, int64_t deadline, bool 
   }
   body_goes_on(self, outer);
   return status;
+}
+
+th_status th__wait_ref(th__thread *self, th__ref target, int64_t deadline, bool help) {
+  return wait_ref(self, target, deadline, help ? ANCESTORS : NOTHING);
 }
 
 /* Counts and traces a wait of the program. */
@@ -209,18 +257,6 @@ bool th_var_is_ready(th_var *v) {
   return v != NULL && (th__the.epoch != v->epoch || unfinished(NULL, v, false, &ref) == 0);
 }
 
-void th__run_everything(th__thread *self) {
-  th__switch saved;
-  th__switch_enter(&saved);
-  self->tick = 0;
-  if (th__the.mode == TH__MODE_SHUFFLE) {
-    while (th__shuffle_step(self)) continue;
-  } else {
-    while (th__run_ready(self, UINT32_MAX) > 0) continue;
-  }
-  th__switch_leave(&saved);
-}
-
 /* Walks all records once: what is live and was submitted before is waited for; what comes into a passed slot later is newer.
  * device < 0: of any device. */
 static void wait_records(th__thread *self, int device) {
@@ -233,27 +269,15 @@ static void wait_records(th__thread *self, int device) {
       if (TH__WORD_PHASE(word) == TH__FREE) break;
       if (TH__WORD_PHASE(word) != TH__ENTERING && th__load(&t->sequence, TH__RELAXED) > last) break;
       if (device >= 0 && TH__PLACE_DEVICE(th__load(&t->place, TH__RELAXED)) != device) break;
-      if (device < 0) th__run_everything(self); /* else: only what the device's tasks depend on */
       if (device < 0 && th__in_flight() == 0) return;
       if (th__ref_finished(TH__REF(word >> 32, s))) { /* its word follows in a moment */
         th__yield();
         continue;
       }
-      th__wait_ref(self, TH__REF(word >> 32, s), -1, true);
+      /* Of a device: only what its tasks depend on is run here. */
+      (void)wait_ref(self, TH__REF(word >> 32, s), -1, device < 0 ? ANYTHING : ANCESTORS);
     }
   }
-}
-
-/* Until nothing is pending, for a short while; other threads' last tasks mostly end within it. */
-static bool spin_until_idle(void) {
-  int64_t end = th__now_ns() + SPIN_NS;
-  do {
-    for (int i = 0; i < 64; i++) {
-      if (th__in_flight() == 0) return true;
-      th__pause();
-    }
-  } while (th__now_ns() < end);
-  return false;
 }
 
 static th_status wait_many(const char *where, int device) {
@@ -262,9 +286,9 @@ static th_status wait_many(const char *where, int device) {
   if (self->frame != NULL)
     return th__fail(TH_EDEADLK, "%s: inside a task, which it would wait for", where);
   if (th__in_flight() == 0) return TH_OK;
+  bool any = false;
   uint64_t began = th__ticks();
-  if (device < 0) th__run_everything(self);
-  if (device >= 0 || !spin_until_idle()) wait_records(self, device);
+  if (device >= 0 || !work_until_idle(self, 0, &any)) wait_records(self, device);
   count_wait(self, where, began);
   return TH_OK;
 }

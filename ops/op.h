@@ -103,6 +103,9 @@ struct th_op {      /* one const record per operator */
   th_status (*infer)(th_infer *io, const void *params); /* the only validator; sets the message */
   /* NULL and not FLAT: a backward through it gives TH_ENOSYS */
   th_status (*vjp)(const th_vjp *v);
+  /* Where the gradient of the only input is mostly zeros: adds it to `sum`, an array of that input's shape and type which nobody
+   * else has, and leaves result alone. Or NULL. */
+  th_status (*vjp_add)(const th_vjp *v, th_array *sum);
   th_cost (*cost)(const th_infer *io,
                   const void *params); /* NULL: bytes moved, one flop per element */
   /* What th__lines_kernel() runs, by the element type of the last input, with params as user; small calls whose inputs are

@@ -80,7 +80,25 @@ static th_status vjp_slice(const th_vjp *v) {
   return give(v, TH_CALL(&unslice_op, &p, v->gradients[0]));
 }
 
-VIEW_OP(slice, sizeof(th__slice_params));
+/* Reads and writes the slice alone: slices side by side, as of unstack(), would else each add a whole array of mostly zeros. */
+static th_status vjp_add_slice(const th_vjp *v, th_array *sum) {
+  th_scope scope = th_scope_begin();
+  th_array *part = th_slice(sum, ((const th__slice_params *)v->params)->spec);
+  th_status status = th_add_inplace(part, v->gradients[0]);
+  th_scope_end(scope);
+  return status;
+}
+
+static const th_op slice_op = {.name = "slice",
+                               .in = {1},
+                               .out = {1},
+                               .flags = TH_OP_VIEW,
+                               .dtypes = TH_ANY,
+                               .params_size = sizeof(th__slice_params),
+                               .infer = infer_slice,
+                               .vjp = vjp_slice,
+                               .vjp_add = vjp_add_slice,
+                               .test = {-3, 3, 1e-5}};
 
 th_array *th_slice(th_array *a, const char *spec) {
   th__slice_params p = {{0}};

@@ -3,6 +3,7 @@
 #ifndef THRUM_OPS_ELEMENTWISE_UNARY_MATH_H
 #define THRUM_OPS_ELEMENTWISE_UNARY_MATH_H
 
+#include "ops/elementwise/normal_math.h"
 #include "ops/loops/vector_sine.h"
 #ifndef __cplusplus
 #include "ops/elementwise/power_math.h"
@@ -12,7 +13,6 @@
 #define BY_LN_2        ((T)1.4426950408889634)
 #define BY_LN_10       ((T)0.4342944819032518)
 #define LN_2           ((T)0.6931471805599453)
-#define SQRT_HALF      0.7071067811865476
 
 static inline double th__sigmoid_f64(double x) {
   double e = exp(-fabs(x));
@@ -20,12 +20,6 @@ static inline double th__sigmoid_f64(double x) {
 }
 
 static inline double th__silu_f64(double x) { return x * th__sigmoid_f64(x); }
-
-static inline double th__normal_cdf_f64(double x) { return 0.5 * erfc(-SQRT_HALF * x); }
-
-static inline double th__gelu_f64(double x) {
-  return x < -40 ? -0.0 : x * th__normal_cdf_f64(x); /* nothing is left there */
-}
 
 /* Sine and cosine where the reduction of vector_math.h reaches, and the library's beyond. */
 static inline bool th__many_turns(float x) { return !(th__magnitude(x) <= TH__TURNS_MOST); }
@@ -46,11 +40,11 @@ TH__FUNCTION(EXP, th__exp_f32, exp)
 TH__FUNCTION(EXP_DOWN, th__exp_down_f32, exp)
 TH__FUNCTION(EXPM1, th__expm1_f32, expm1)
 TH__FUNCTION(GELU, th__gelu_f32, th__gelu_f64)
+TH__FUNCTION(GELU_SLOPE, th__gelu_slope_f32, th__gelu_slope_f64)
 TH__FUNCTION(LOG, th__log_f32, log)
 TH__FUNCTION(LOG10, th__log10_f32, log10)
 TH__FUNCTION(LOG1P, th__log1p_f32, log1p)
 TH__FUNCTION(LOG2, th__log2_f32, log2)
-TH__FUNCTION(NORMAL_CDF, th__normal_cdf_f32, th__normal_cdf_f64)
 TH__FUNCTION(SIGMOID, th__sigmoid_f32, th__sigmoid_f64)
 TH__FUNCTION(SILU, th__silu_f32, th__silu_f64)
 TH__FUNCTION(SIN, th__sin_any_f32, sin)
@@ -65,11 +59,11 @@ TH__FUNCTION(TANH, th__tanh_f32, tanh)
 #define EXP_DOWN(x)                      TH__FUNCTION(x, th__exp_down_f32, exp) /* x <= 0 */
 #define EXPM1(x)                         TH__FUNCTION(x, th__expm1_f32, expm1)
 #define GELU(x)                          TH__FUNCTION(x, th__gelu_f32, th__gelu_f64)
+#define GELU_SLOPE(x)                    TH__FUNCTION(x, th__gelu_slope_f32, th__gelu_slope_f64)
 #define LOG(x)                           TH__FUNCTION(x, th__log_f32, log)
 #define LOG10(x)                         TH__FUNCTION(x, th__log10_f32, log10)
 #define LOG1P(x)                         TH__FUNCTION(x, th__log1p_f32, log1p)
 #define LOG2(x)                          TH__FUNCTION(x, th__log2_f32, log2)
-#define NORMAL_CDF(x)                    TH__FUNCTION(x, th__normal_cdf_f32, th__normal_cdf_f64)
 #define POW(x, y)                        _Generic((x), float : th__pow_f32, double : th__pow_f64)(x, y)
 #define SIGMOID(x)                       TH__FUNCTION(x, th__sigmoid_f32, th__sigmoid_f64)
 #define SILU(x)                          TH__FUNCTION(x, th__silu_f32, th__silu_f64)

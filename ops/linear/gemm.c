@@ -17,6 +17,7 @@
 enum {
   ROWS = 6,     /* of a tile */
   SLICE = 384,  /* of k at most: what a tile reads fits the first-level cache. Bits depend on it */
+  SLIVERS = 8,  /* of six rows, packed together where the rows of a are neighbours in memory */
   DIRECT = 100, /* rows of a that use b where it lies: for more, copying it into panels pays */
   NEAR = 256 * 1024,  /* bytes of a that need no asking for */
   LEAST = 256 * 1024, /* bytes of panels */
@@ -27,6 +28,12 @@ enum {
 static int64_t next_rows(int64_t left) {
   if (left >= 12 || left == 11) return ROWS;
   return left > ROWS ? (left + 1) / 2 : left;
+}
+
+/* How many slivers of `left` rows are packed together. */
+static int64_t slivers_ahead(const th__gemm_way *way, int64_t left) {
+  int64_t whole = left >= 2 * ROWS ? left / ROWS - 1 : 1;
+  return whole < way->slivers ? whole : way->slivers;
 }
 
 #define T            float
@@ -78,6 +85,7 @@ static th__gemm turned(const th__gemm *g) {
   t.m = g->n, t.n = g->m, t.a = g->b, t.b = g->a;
   t.a_row = g->b_col, t.a_col = g->b_row, t.b_row = g->a_col, t.b_col = g->a_row;
   t.c_row = g->c_col, t.c_col = g->c_row;
+  t.bias_row = g->bias_col, t.bias_col = g->bias_row;
   return t;
 }
 
@@ -100,10 +108,12 @@ th__gemm_way th__gemm_way_of(const th__gemm *g, int size) {
   w.part_n = even_part(t.n, most, width);
   w.pack_b = t.b_col != 1 || t.m > DIRECT;
   w.pack_a = t.a_col != 1 && t.n > 64;
+  w.slivers = !w.pack_a || t.a_row != 1 || t.m < 2 * ROWS ? 1 : t.m / ROWS - 1;
+  if (w.slivers > SLIVERS) w.slivers = SLIVERS;
   w.fetch = t.a_col == 1 && t.m * t.k * size > NEAR;
   w.sliver =
       w.part_k * (w.pack_b ? up(w.part_n, width) : width); /* the last panel may be partial */
-  w.scratch = up((w.sliver + (w.pack_a ? ROWS * w.part_k : 0)) * size, 64);
+  w.scratch = up((w.sliver + (w.pack_a ? w.slivers * ROWS * w.part_k : 0)) * size, 64);
   return w;
 }
 

@@ -6,14 +6,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* c (m, n) = [c +] a (m, k) b (k, n), all sizes at least 1. Strides in elements, any of a and b; rows or columns of c are
- * contiguous. */
+/* c (m, n) = [c +] a (m, k) b (k, n), or bias + a b, all sizes at least 1. Strides in elements, any of a and b; rows or columns of
+ * c are contiguous. */
 typedef struct th__gemm {
   int64_t m, n, k;
   const void *a, *b;
   void *c;
   int64_t a_row, a_col, b_row, b_col, c_row, c_col;
-  bool add;
+  bool add; /* to c; without bias */
+  const void
+      *bias; /* or NULL: one for each column of c, with strides 0 and 1, or row, with 1 and 0 */
+  int64_t bias_row, bias_col;
 } th__gemm;
 
 /* How a product is walked. */
@@ -22,6 +25,7 @@ typedef struct th__gemm_way {
   bool pack_a, pack_b;
   bool fetch;             /* rows of a are asked for before their turn */
   int64_t part_k, part_n; /* of a slice */
+  int64_t slivers;        /* of a, packed together */
   int64_t sliver;         /* where packed rows of a are in the scratch, in elements */
   int64_t scratch;        /* bytes of it, 64-byte aligned */
 } th__gemm_way;

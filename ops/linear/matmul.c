@@ -130,19 +130,38 @@ static th__gemm own_tile(const gemm *g) {
                     .c_col = 1};
 }
 
-/* Across rows, so that threads write apart from each other (a prefetcher that runs into the neighbour's half of a row costs as
- * much as the second thread saves), unless there are so few that each tile's copy of b would tell. */
+/* Tiles of 2 MFLOP (25 us) and more, a few for each processor: who joins late, or has a slower core, then leaves little to wait for
+ * at the end. More than that only of products whose tiles stay large. */
+static int64_t own_tiles_wanted(double flops) {
+  int64_t processors = th__thread_processors(), wanted = 2;
+  while (wanted < 8 * processors &&
+         flops >= (wanted < 4 * processors ? 4e6 : 16e6) * (double)wanted)
+    wanted *= 2;
+  return wanted;
+}
+
+/* Halves a tile across rows, so that threads write apart from each other (a prefetcher that runs into the neighbour's half of a
+ * row costs as much as the second thread saves), unless there are so few that each tile's copy of b would tell; across columns
+ * first where that copy has to turn b around, later where a need not be copied for each. False: it is small enough. */
+static bool halve_own(gemm *g, bool first) {
+  int size = (int)th__compute_size(g->type);
+  bool turns_b = !g->way.turned && g->b_col != 1 && g->tile_n >= 256;
+  bool broad = g->tile_n >= (g->way.pack_a && !first ? 256 : 128);
+  bool rows = !turns_b && (g->tile_m >= (first ? 96 : 192) || !broad);
+  if (!first && rows && g->tile_m < 128) return false;
+  int64_t *cut = rows ? &g->tile_m : &g->tile_n;
+  int64_t unit = !rows ? 64 / size : g->way.turned ? 32 / size : 4;
+  *cut = ((*cut + 1) / 2 + unit - 1) / unit * unit;
+  return true;
+}
+
 static void cut_own(gemm *g, double flops) {
   int size = (int)th__compute_size(g->type);
   th__gemm tile = own_tile(g);
   g->way = th__gemm_way_of(&tile, size);
   if (flops < LEAST_CUT || (g->n_batch >= 8 && flops < 1 << 28)) return;
-  for (int64_t tiles = 1, wanted = tiles_wanted(flops); tiles < wanted; tiles *= 2) {
-    bool rows = g->tile_m >= 96 || g->tile_n < 128;
-    int64_t *cut = rows ? &g->tile_m : &g->tile_n;
-    int64_t unit = !rows ? 64 / size : g->way.turned ? 32 / size : 4;
-    *cut = ((*cut + 1) / 2 + unit - 1) / unit * unit;
-  }
+  int64_t wanted = own_tiles_wanted(flops), tiles = 1;
+  while (tiles < wanted && halve_own(g, tiles == 1)) tiles *= 2;
   tile = own_tile(g);
   g->way = th__gemm_way_of(&tile, size);
 }
@@ -301,10 +320,12 @@ static void tile_int(const run *r, const uint64_t *a, const uint64_t *b, uint64_
     }
 }
 
+/* bias: of the tile's columns, or NULL. */
 static void tile_own(const run *r, const char *a, const char *b, char *c, int64_t m, int64_t n,
-                     bool add, char *scratch) {
+                     const char *bias, char *scratch) {
   th__gemm tile = own_tile(&r->g);
-  tile.m = m, tile.n = n, tile.a = a, tile.b = b, tile.c = c, tile.add = add;
+  tile.m = m, tile.n = n, tile.a = a, tile.b = b, tile.c = c;
+  tile.bias = bias, tile.bias_col = 1;
   th__gemm_run(&tile, &r->g.way, (int)th__compute_size(r->g.type), scratch);
 }
 
@@ -318,21 +339,23 @@ static void one_tile(const run *r, int64_t index, int64_t row, int64_t column, c
   const char *a = r->a + (a_at + row * g->a_row) * size;
   const char *b = r->b + (b_at + column * g->b_col) * size;
   char *c = r->c + ((index * g->m + row) * g->n + column) * size;
+  const char *bias = r->bias != NULL ? r->bias + column * size : NULL;
+  if (g->own) {
+    tile_own(r, a, b, c, m, n, bias, scratch);
+    return;
+  }
   bool integer = is_integer(g);
   /* Vector products add to zeros: not every BLAS leaves a target alone that it is told to overwrite. */
-  bool preset = integer || g->k == 0 || (!g->own && (g->m == 1 || g->n == 1));
-  for (int64_t i = 0; i < m && (preset || r->bias != NULL); i++) {
+  bool preset = integer || g->k == 0 || g->m == 1 || g->n == 1 || bias != NULL;
+  for (int64_t i = 0; i < m && preset; i++) {
     char *line = c + i * g->n * size;
-    if (r->bias != NULL)
-      memcpy(line, r->bias + column * size, (size_t)(n * size));
+    if (bias != NULL)
+      memcpy(line, bias, (size_t)(n * size));
     else
       memset(line, 0, (size_t)(n * size));
   }
-  preset = preset || r->bias != NULL;
   if (g->k == 0) return;
-  if (g->own)
-    tile_own(r, a, b, c, m, n, preset, scratch);
-  else if (integer)
+  if (integer)
     tile_int(r, (const void *)a, (const void *)b, (void *)c, m, n);
   else if (g->type == TH__F32)
     tile_f32(r, (const void *)a, (const void *)b, (void *)c, m, n, preset);

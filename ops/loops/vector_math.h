@@ -202,36 +202,4 @@ static inline float th__erf_f32(float x) {
   return a > 0.927734375f ? th__with_sign(far, x) : TH__FMA(q, x, x);
 }
 
-/* 2^64 times the share of a normal distribution beyond a, 0 <= a <= 15: e^(-a a / 2), of the exact square, times t P(t) with
- * t = 1 / (1 + 5/16 a), P fitted to a relative error of 1e-8. */
-static inline float th__normal_tail_f32(float a) {
-  float z = a * a, t = 1.0f / TH__FMA(0.3125f, a, 1.0f);
-  th__reduced v = th__by_ln2(-0.5f * z);
-  float e = th__exp_less_1(v.r) + 1.0f;
-  float p = TH__FMA(-0.0192169699f, t, 0.0924709523f);
-  p = TH__FMA(p, t, -0.153513884f);
-  p = TH__FMA(p, t, 0.0774988083f);
-  p = TH__FMA(p, t, -0.0051805826f);
-  p = TH__FMA(p, t, 0.0569402533f);
-  p = TH__FMA(p, t, 0.0896130252f);
-  p = TH__FMA(p, t, 0.111983947f);
-  p = TH__FMA(p, t, 0.12473849f);
-  p = TH__FMA(p, t, 0.124665955f);
-  float tail = p * t * e * th__power_of_2(v.whole + 64);
-  return TH__FMA(tail, -0.5f * TH__FMA(a, a, -z), tail);
-}
-
-/* The share below x, and x times it. */
-static inline float th__normal_cdf_f32(float x) {
-  float a = th__magnitude(x), tail = th__normal_tail_f32(a > 15.0f ? 15.0f : a) * 0x1p-64f;
-  return x < 0 ? tail : 1.0f - tail;
-}
-
-static inline float th__gelu_f32(float x) {
-  float a = th__magnitude(x);
-  a = a > 15.0f ? 15.0f : a; /* nothing is left there; NaN stays */
-  float w = a * th__normal_tail_f32(a) * 0x1p-64f;
-  return x < 0 ? -w : x - w;
-}
-
 #endif

@@ -48,6 +48,23 @@ Test(backward, contributions_and_calls_add_up) {
   th_release(z);
 }
 
+/* The second slice and the third are added to what the first has left, overlapping or not. */
+Test(backward, slices_add_to_their_parts) {
+  th_array *x = vector(1, 2), *two = vector(2, 3), *parts[2];
+  th_require_grad(x);
+  th_array *y = th_multiply(x, two); /* so that the sum is an inner gradient */
+  cr_assert(eq(int, th_unstack(y, 0, parts), TH_OK));
+  th_array *both = th_slice(y, "::-1"), *weighted = th_multiply(both, two);
+  th_array *a = th_multiply_scalar(parts[0], 5), *b = th_multiply_scalar(parts[1], 7);
+  th_array *c = th_sum(weighted, NULL, 0, false), *d = th_add(a, b), *sum = th_add(c, d);
+  cr_assert(eq(int, th_backward(sum, TH_RETAIN_GRAPH), TH_OK)); /* (5 + 3) 2, (7 + 2) 3 */
+  cr_assert(eq(dbl, distance_to(th_grad(x), 16, 27), 0));
+  cr_assert(eq(int, th_backward(sum, TH_CREATE_GRAPH), TH_OK));
+  cr_assert(eq(dbl, distance_to(th_grad(x), 32, 54), 0));
+  th_array *all[] = {x, two, y, parts[0], parts[1], both, weighted, a, b, c, d, sum};
+  for (int i = 0; i < 12; i++) th_release(all[i]);
+}
+
 Test(backward, gradients_of_two_leaves_are_separate_arrays) {
   th_array *x = vector(1, 2), *w = vector(3, 4), *start = vector(1, 1);
   th_require_grad(x);

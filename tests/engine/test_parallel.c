@@ -126,3 +126,31 @@ Test(parallel, who_waits_for_the_task_joins_its_loop) {
   th_var_release(v);
   th_shutdown();
 }
+
+static th_status nothing(void *arg, th_task_context *context) { return TH_OK; }
+static th_status nap(void *arg, th_task_context *context) {
+  th__sleep_ns(*(int64_t *)arg);
+  return TH_OK;
+}
+
+/* Whoever waits for all tasks, or until fewer are pending, is as good as a worker. */
+Test(parallel, who_waits_for_others_joins_their_loops) {
+  if (th__thread_cores() < 2) return;
+  for (int limit = 0; limit <= 2; limit += 2) {
+    tasks_init("threads", 1, limit);
+    th_var *v = th_var_new();
+    for (int i = 0; i < 20; i++) {
+      int64_t ns = i * 100000; /* for the waiter to get there, and to be spinning or parked */
+      met = 0;
+      th_push(
+          &(th_task){.run = nap, .arg = &ns, .arg_size = sizeof ns, .writes = &v, .n_writes = 1});
+      th_push(&(th_task){.run = meeting, .writes = &v, .n_writes = 1});
+      for (int k = 0; k < 2 * limit; k++)
+        th_push(&(th_task){.run = nothing, .writes = &v, .n_writes = 1});
+      cr_assert(eq(int, th_wait_all(), TH_OK));
+      cr_assert(eq(int, met, 2));
+    }
+    th_var_release(v);
+    th_shutdown();
+  }
+}

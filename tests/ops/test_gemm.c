@@ -116,7 +116,7 @@ Test(ops_gemm, random_sizes_and_strides_agree_with_plain_loops) {
     int size = round % 2 == 0 ? 4 : 8;
     int64_t m = some_size(), n = some_size(), k = some_size();
     if (round % 50 == 0) k += 700; /* several slices */
-    bool add = random_below(2) != 0;
+    bool add = random_below(2) != 0, biased = !add && random_below(2) != 0;
     int kind_a = (int)random_below(5), kind_b = (int)random_below(5);
     matrix a = make(kind_a, m, k, random_below(20), size);
     matrix b = make(kind_b, k, n, random_below(20), size);
@@ -124,15 +124,20 @@ Test(ops_gemm, random_sizes_and_strides_agree_with_plain_loops) {
     before.memory = malloc(c.bytes);
     memcpy(before.memory, c.memory, c.bytes);
     before.data = before.memory;
+    matrix bias = make(4, m, n, 0, size); /* one row for all */
     th__gemm g = product_of(&a, &b, &c, add);
+    if (biased) g.bias = bias.data, g.bias_row = bias.row, g.bias_col = bias.column;
     run(&g, size);
     char what[128];
     snprintf(what, sizeof what, "%d x %d x %d of %d bytes, kinds %d and %d%s", (int)m, (int)n,
-             (int)k, size, kind_a, kind_b, add ? ", added" : "");
-    check(&a, &b, &c, add ? &before : NULL, size, what);
+             (int)k, size, kind_a, kind_b,
+             add      ? ", added"
+             : biased ? ", to a bias"
+                      : "");
+    check(&a, &b, &c, add ? &before : biased ? &bias : NULL, size, what);
     check_rest(&c, size, what);
-    matrix all[] = {a, b, c, before};
-    for (int i = 0; i < 4; i++) free(all[i].memory);
+    matrix all[] = {a, b, c, before, bias};
+    for (int i = 0; i < 5; i++) free(all[i].memory);
   }
 }
 
