@@ -6,6 +6,11 @@
 #include "engine/parts.h"
 #include "engine/trace.h"
 
+enum {
+  FOLLOWED = 64,       /* tasks of a chain between two readings of the clock */
+  FOLLOW_NS = 1000000, /* then others get a turn */
+};
+
 /* What a body left behind as this thread's error, or a thread of the program had before. */
 static void clear_error(th__last_error *error) {
   error->status = TH_OK;
@@ -372,9 +377,22 @@ void th__run(th__thread *self, th__task *task, th__ref keep) {
   (void)run(self, task, running_ref(task), keep, false);
 }
 
+/* A chain that others feed for ever must not keep a thread that waits, or the tasks that wait for a worker: after a while what
+ * comes next is published. Not in serial mode, which has no queue. */
+static bool follows_on(int64_t *end) {
+  if (th__the.mode == TH__MODE_SERIAL) return true;
+  int64_t now = th__now_ns();
+  if (*end == 0) *end = now + FOLLOW_NS;
+  return now < *end;
+}
+
 void th__run_all(th__thread *self, th__task *task) {
   bool follow = th__the.mode <= TH__MODE_SERIAL;
-  while (task != NULL) task = run(self, task, running_ref(task), 0, follow);
+  int64_t end = 0;
+  for (uint32_t n = 1; task != NULL; n++) {
+    if (n % FOLLOWED == 0) follow = follow && follows_on(&end);
+    task = run(self, task, running_ref(task), 0, follow);
+  }
 }
 
 void th__run_ref(th__thread *self, th__ref ref) {

@@ -234,25 +234,54 @@ Test(wait, many_threads_on_one_result_all_wake) {
   th_shutdown();
 }
 
-static _Atomic int stop_pushing;
+static _Atomic int stop_pushing, pushed;
+static int64_t task_ns, pause_ns;
+
+static void spin_for(int64_t ns) {
+  for (int64_t end = th__now_ns() + ns; ns > 0 && th__now_ns() < end;) th__pause();
+}
+
+static th_status take_a_while(void *arg, th_task_context *context) {
+  (void)arg;
+  (void)context;
+  spin_for(task_ns);
+  return TH_OK;
+}
 
 static void *push_forever(void *arg) {
-  while (!th__load(&stop_pushing, TH__ACQUIRE)) push_nop(NULL, arg);
+  th_var *v = arg;
+  while (!th__load(&stop_pushing, TH__ACQUIRE)) {
+    (void)engine_push("noise", take_a_while, NULL, NULL, 0, &v, 1);
+    th__fetch_add(&pushed, 1, TH__RELEASE);
+    spin_for(pause_ns);
+  }
   return NULL;
 }
 
-Test(wait, wait_all_ends_under_a_constantly_pushing_thread) {
+static void wait_all_beside(int64_t task, int64_t pause) {
   tasks_init("threads", 2, 0);
   th_var *v = th_var_new();
   pthread_t t;
-  stop_pushing = 0;
+  stop_pushing = pushed = 0;
+  task_ns = task;
+  pause_ns = pause;
   pthread_create(&t, NULL, push_forever, v);
-  for (int i = 0; i < 50; i++) cr_assert(eq(int, th_wait_all(), TH_OK));
+  for (int i = 0; i < 5; i++) {
+    for (int before = pushed; pushed - before < 3;) th__yield(); /* it is at work */
+    cr_assert(eq(int, th_wait_all(), TH_OK));
+  }
   th__store(&stop_pushing, 1, TH__RELEASE);
   pthread_join(t, NULL);
   th_wait_all();
   th_var_release(v);
   th_shutdown();
+}
+
+Test(wait, wait_all_ends_under_a_constantly_pushing_thread) { wait_all_beside(0, 0); }
+
+/* Something is always in flight, and something always comes within the time for which a waiter looks. */
+Test(wait, wait_all_ends_beside_a_thread_that_pushes_now_and_then) {
+  wait_all_beside(40000, 20000);
 }
 
 /* Without workers nothing is ready before it is waited for. */
