@@ -8,13 +8,14 @@
 
 #include <string.h>
 
+#include "engine/base/thread.h"
 #include "ops/loops/runs.h"
 
 enum {
   MOST_IN = 256,           /* channels whose tiles stay in the second-level cache */
   TILES = 64,              /* of a block, about */
   TILE_BYTES = 256 * 1024, /* of a transformed block, about */
-  PARTS = 32,              /* parts of the work, each with scratch of its own */
+  PARTS = 32,              /* parts of the work */
   LANES = TH__WINOGRAD_LANES,
   OUTPUTS = TH__WINOGRAD_OUTPUTS,
   TAPS = TH__WINOGRAD_TAPS
@@ -94,7 +95,7 @@ int64_t th__winograd_bytes(const th__window_params *p, const th_layout *source,
                            const th_layout *weight, const int64_t count[2], bool turned) {
   if (!suits(p, weight)) return 0;
   plan c = make_plan(p, source, weight, count, turned);
-  return (c.weights + c.parts * c.scratch) * 4;
+  return (c.weights + th__winograd_scratches(c.parts) * c.scratch) * 4;
 }
 
 /* --- splitting rows --- */
@@ -140,8 +141,7 @@ typedef struct run {
   const plan *c;
   const th__winograd_loops *loops;
   float *weights, *scratch;
-  _Atomic uint64_t
-      taken; /* scratches in use, a bit each; there are as many as parts, so one is always free */
+  _Atomic uint64_t taken; /* scratches in use, a bit each; a thread always finds one */
 } run;
 
 /* --- weights --- */
@@ -311,6 +311,8 @@ static void run_block(const run *r, const block *b) {
 }
 
 /* --- all blocks --- */
+
+int64_t th__winograd_scratches(int64_t parts) { return least(parts, th__thread_processors()); }
 
 int th__winograd_scratch_take(_Atomic uint64_t *taken) {
   uint64_t now = th__load(taken, TH__RELAXED);

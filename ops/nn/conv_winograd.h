@@ -48,7 +48,9 @@ typedef struct th__winograd_source {
 void th__winograd_split(const th__winograd_source *s, int64_t from, const int64_t first[2],
                         int64_t rows, int64_t columns, float *to);
 
-/* A free one of 64 scratches, the first: those in use stay few and in the caches. */
+/* How many scratches work of at most 64 parts needs: one for each thread that can be in a loop at a time. */
+int64_t th__winograd_scratches(int64_t parts);
+/* A free one, the first. */
 int th__winograd_scratch_take(_Atomic uint64_t *taken);
 void th__winograd_scratch_give(_Atomic uint64_t *taken, int scratch);
 

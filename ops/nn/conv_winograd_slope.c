@@ -67,7 +67,7 @@ static plan make_plan(const th__window_params *p, const th_layout *x, const th_l
 int64_t th__winograd_slope_bytes(const th__window_params *p, const th_layout *source,
                                  const th_layout *g) {
   plan c = make_plan(p, source, g);
-  return c.sums * (c.sum_size + c.scratch) * 4;
+  return (c.sums * c.sum_size + th__winograd_scratches(c.sums) * c.scratch) * 4;
 }
 
 typedef struct run {
@@ -75,7 +75,7 @@ typedef struct run {
   const plan *c;
   const th__winograd_loops *loops;
   float *sums, *scratch;
-  _Atomic uint64_t taken; /* scratches in use; there are as many as sums, so one is always free */
+  _Atomic uint64_t taken; /* scratches in use, a bit each; a thread always finds one */
   bool wrong;             /* an element is not finite */
 } run;
 
