@@ -152,10 +152,11 @@ void th__loop_run(th__loop *loop, th_task_context *context) {
   look_for_turns(&w);
   if (w.turned)
     run_turned(&w, context);
-  else if (size <= TH__LOOP_GRAIN)
+  else if (size <= TH__LOOP_LEAST)
     run_block(0, size, &w);
   else
-    th_parallel_for(context, size, TH__LOOP_GRAIN, run_block, &w);
+    th_parallel_for(context, size, size <= 4 * TH__LOOP_GRAIN ? TH__LOOP_LEAST : TH__LOOP_GRAIN,
+                    run_block, &w);
 }
 
 /* The elements of a result without gaps, when all inputs lie like it: one run covers everything. 0 when they do not. */
@@ -187,7 +188,7 @@ static void run_small(const th_kernel_args *k, const th_layout *result, char *da
 th_status th__loop_kernel(const th_kernel_args *k, th__inner inner, const void *user) {
   const th_layout *result = k->n_out ? &k->out[0] : &k->in[0];
   int64_t size = one_run(k, result);
-  if (size > 0 && size <= TH__LOOP_GRAIN) {
+  if (size > 0 && size <= TH__LOOP_LEAST) {
     run_small(k, result, k->n_out ? k->out_data[0] : k->in_data[0], size, inner, user);
     return TH_OK;
   }

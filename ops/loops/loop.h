@@ -11,7 +11,8 @@
 #include "ops/op.h"
 
 #define TH__LOOP_OPERANDS 4
-#define TH__LOOP_GRAIN    8192 /* elements per parallel block */
+#define TH__LOOP_GRAIN    32768 /* elements per parallel block, */
+#define TH__LOOP_LEAST    8192  /* and of elementwise loops over few, that they are shared */
 
 typedef struct th__loop {
   int n;                               /* operands, the written one first */
