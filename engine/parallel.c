@@ -12,8 +12,8 @@ typedef struct loop {
   _Atomic uint64_t word;
   _Atomic uint32_t taken; /* record in use */
   _Atomic uint32_t wake;
-  _Atomic uint64_t
-      given; /* blocks: to the owner from the first on; upper half: to guests, from the last */
+  /* Blocks: to the owner, from the first on; in the upper half to guests, from the last. */
+  _Atomic uint64_t given;
   /* Written by the owner before the generation begins, read by guests: the word orders them. */
   int64_t n, grain, blocks;
   uint32_t most_guests;

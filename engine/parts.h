@@ -153,8 +153,8 @@ void th__starve_forget(void);
 
 /* --- parallel.c --- */
 void th__loop_join(th__ref ref); /* an invitation from a queue */
-bool th__loops_came(
-    void); /* whether this thread had an invitation, in time or not, since it last asked */
+/* Whether this thread had an invitation, in time or not, since it last asked. */
+bool th__loops_came(void);
 /* Runs blocks of the loop that this task runs now on owner's thread. False when there are none. */
 bool th__loop_help(const th__thread *owner, th__ref task);
 void th__loops_forget(void);

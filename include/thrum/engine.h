@@ -168,7 +168,8 @@ th_engine_get_stats(th_engine_stats *out); /**< Fills *out. TH_EINVAL if size is
 
 /** Runs body(first, last, arg) over blocks of [0, n), on this task's device, and returns when all are done. Only inside
  *  a task. Blocks are of grain elements (the last may be shorter) whatever the number of workers; body must not block
- *  or submit. Workers run blocks, and threads that wait for the task. A loop inside a block runs there alone. */
+ *  or submit. Workers run blocks, and threads of the program that wait for the task, for everything, or at the run-ahead
+ *  limit. A loop inside a block runs there alone. */
 TH_API void th_parallel_for(th_task_context *context, int64_t n, int64_t grain,
                             void (*body)(int64_t first, int64_t last, void *arg), void *arg);
 

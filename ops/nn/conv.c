@@ -40,8 +40,6 @@ typedef struct plan {
   bool turned; /* gradient by the input */
 } plan;
 
-static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
 /* source: (n, groups * in, h, w); count: windows of the result. */
 static plan make_plan(const th__window_params *p, const th_layout *source, const th_layout *weight,
                       const int64_t count[2], bool turned) {
@@ -61,8 +59,9 @@ static plan make_plan(const th__window_params *p, const th_layout *source, const
   c.n_taps = c.in * c.kernel[0] * c.kernel[1];
   c.blocks = (c.out + TH__CONV_OUTPUTS - 1) / TH__CONV_OUTPUTS;
   c.image_bytes = c.groups * c.in * c.packing.plane * c.compute;
-  c.weight_bytes = round_up(c.groups * c.blocks * TH__CONV_OUTPUTS * c.n_taps * c.compute, 64);
-  c.tap_bytes = round_up(c.n_taps * 8, 64);
+  c.weight_bytes =
+      th__conv_round_up(c.groups * c.blocks * TH__CONV_OUTPUTS * c.n_taps * c.compute, 64);
+  c.tap_bytes = th__conv_round_up(c.n_taps * 8, 64);
   c.round = th__conv_round(c.images, c.image_bytes);
   return c;
 }

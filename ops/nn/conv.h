@@ -11,6 +11,8 @@ extern const th_op th__op_conv2d_weight_slope; /* x, g; size = of the kernel */
 
 enum { TH__CONV_ROUND_BYTES = 8 << 20 }; /* packed planes of at most so many bytes at a time */
 
+static inline int64_t th__conv_round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
 /* Images worked on together, by their packed bytes. */
 static inline int64_t th__conv_round(int64_t images, int64_t bytes_each) {
   int64_t n = bytes_each > 0 ? TH__CONV_ROUND_BYTES / bytes_each : images;

@@ -1,13 +1,7 @@
 /* Owns the inner loops of convolutions, once for each width of vectors, chosen by what the processor has. Products and sums are
  * fused where the processor can do that, so bits are those of the processor, as in matmul; they never depend on threads. */
 #include "ops/nn/conv_kernel.h"
-
-#if defined(__clang__)
-#define FUSED
-#pragma clang fp contract(fast)
-#else
-#define FUSED __attribute__((optimize("fp-contract=fast")))
-#endif
+#include "ops/nn/fused.h"
 
 /* Vectors that may lie anywhere. */
 #define VECTOR(id, T, bytes)                                                                       \

@@ -34,34 +34,31 @@ typedef struct plan {
   bool turned; /* gradient by the input */
 } plan;
 
-static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 th__winograd_cut th__winograd_cut_of(const int64_t tiles[2], int64_t most) {
-  int64_t wide = least(most, TH__WINOGRAD_MOST_WIDE);
+  int64_t wide = th__winograd_least(most, TH__WINOGRAD_MOST_WIDE);
   th__winograd_cut c = {.pieces = (tiles[1] + wide - 1) / wide};
   c.width = (tiles[1] + c.pieces - 1) / c.pieces;
-  c.rows = least(most / c.width, tiles[0]);
+  c.rows = th__winograd_least(most / c.width, tiles[0]);
   c.row_blocks = (tiles[0] + c.rows - 1) / c.rows;
   return c;
 }
 
 /* Blocks and what they need; bits do not depend on it. */
 static void plan_blocks(plan *c) {
-  int64_t tiles = least(TILES, TILE_BYTES / (TAPS * 4 * c->in));
+  int64_t tiles = th__winograd_least(TILES, TILE_BYTES / (TAPS * 4 * c->in));
   c->cut = th__winograd_cut_of(c->tiles, tiles);
   c->blocks = c->images * c->groups * c->cut.row_blocks * c->cut.pieces;
-  c->parts = least(c->blocks, PARTS);
+  c->parts = th__winograd_least(c->blocks, PARTS);
   c->half = c->cut.width + 1;
   c->out_blocks = (c->out + OUTPUTS - 1) / OUTPUTS;
   th__winograd_product *k = &c->product;
   k->channels = c->in;
   /* Taps are a cache line more apart, lest they share few places of the first-level cache. */
-  k->v_step = k->m_step =
-      round_up((c->cut.rows - 1) * c->cut.width + round_up(c->cut.width, LANES), LANES);
+  k->v_step = k->m_step = th__conv_round_up(
+      (c->cut.rows - 1) * c->cut.width + th__conv_round_up(c->cut.width, LANES), LANES);
   k->v_taps = c->in * k->v_step + LANES;
   k->m_taps = OUTPUTS * k->m_step + LANES;
-  c->rows_size = round_up(c->in * (2 * c->cut.rows + 2) * 2 * c->half + 2 * LANES, LANES);
+  c->rows_size = th__conv_round_up(c->in * (2 * c->cut.rows + 2) * 2 * c->half + 2 * LANES, LANES);
   c->tiles_size = TAPS * k->v_taps;
   c->sum_size = TAPS * k->m_taps;
   c->scratch = c->rows_size + c->tiles_size + c->sum_size;
@@ -126,8 +123,8 @@ void th__winograd_split(const th__winograd_source *s, int64_t from, const int64_
   int64_t place[2], n[2]; /* of what the source has */
   for (int d = 0; d < 2; d++) {
     int64_t begin = s->pad[d] - 2 * first[d], skip = begin < 0 ? -begin : 0;
-    place[d] = begin < 0 ? 0 : least(begin, size[d]);
-    n[d] = least(s->layout->shape[2 + d] - skip, size[d] - place[d]);
+    place[d] = begin < 0 ? 0 : th__winograd_least(begin, size[d]);
+    n[d] = th__winograd_least(s->layout->shape[2 + d] - skip, size[d] - place[d]);
     from += skip * s->layout->strides[2 + d];
   }
   bool none = n[0] <= 0 || n[1] <= 0;
@@ -201,10 +198,10 @@ static block find_block(const run *r, int64_t i, int slot) {
   b.tiles = b.split + c->rows_size;
   b.sums = b.tiles + c->tiles_size;
   b.column = i % c->cut.pieces * c->cut.width;
-  b.columns = least(c->cut.width, c->tiles[1] - b.column);
+  b.columns = th__winograd_least(c->cut.width, c->tiles[1] - b.column);
   i /= c->cut.pieces;
   b.row = i % c->cut.row_blocks * c->cut.rows;
-  b.rows = least(c->cut.rows, c->tiles[0] - b.row);
+  b.rows = th__winograd_least(c->cut.rows, c->tiles[0] - b.row);
   i /= c->cut.row_blocks;
   b.group = i % c->groups;
   b.image = i / c->groups;
@@ -254,10 +251,10 @@ static float give_output(const run *r, const block *b, int64_t out, float bias, 
   float room[2 * ROW], wrong = 0;
   th_dtype t = r->k->out[0].dtype;
   int64_t n = b->columns, step = c->product.m_taps, i = 0;
-  int64_t columns = least(2 * n, c->count[1] - 2 * b->column);
+  int64_t columns = th__winograd_least(2 * n, c->count[1] - 2 * b->column);
   if (t == TH_F32 && columns == 2 * n && n >= r->loops->lanes) {
     float *to = (float *)(void *)result_at(r, b, out, 2 * b->row, 2 * b->column);
-    i = least(b->rows, c->count[0] / 2 - b->row);
+    i = th__winograd_least(b->rows, c->count[0] / 2 - b->row);
     wrong = r->loops->give(sums, step, n, i, bias, to, c->count[1]);
   }
   for (; i < b->rows; i++) {
@@ -273,8 +270,8 @@ static float give_output(const run *r, const block *b, int64_t out, float bias, 
 static void sum_output(const run *r, const block *b, int64_t out, float bias) {
   const plan *c = r->c;
   float sums[2 * TILES], w[9];
-  int64_t columns = least(2 * b->columns, c->count[1] - 2 * b->column);
-  int64_t last = least(2 * (b->row + b->rows), c->count[0]);
+  int64_t columns = th__winograd_least(2 * b->columns, c->count[1] - 2 * b->column);
+  int64_t last = th__winograd_least(2 * (b->row + b->rows), c->count[0]);
   for (int64_t row = 2 * b->row; row < last; row++) {
     for (int64_t j = 0; j < columns; j++) sums[j] = 0;
     for (int64_t in = 0; in < c->in; in++) {
@@ -312,7 +309,9 @@ static void run_block(const run *r, const block *b) {
 
 /* --- all blocks --- */
 
-int64_t th__winograd_scratches(int64_t parts) { return least(parts, th__thread_processors()); }
+int64_t th__winograd_scratches(int64_t parts) {
+  return th__winograd_least(parts, th__thread_processors());
+}
 
 int th__winograd_scratch_take(_Atomic uint64_t *taken) {
   uint64_t now = th__load(taken, TH__RELAXED);

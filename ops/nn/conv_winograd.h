@@ -27,6 +27,8 @@ enum {
   TH__WINOGRAD_MOST_WIDE = 128   /* tiles of a piece of a row */
 };
 
+static inline int64_t th__winograd_least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 /* How the tiles of an image are cut into blocks: rows of a width each, pieces side by side. */
 typedef struct th__winograd_cut {
   int64_t width, pieces, rows, row_blocks;

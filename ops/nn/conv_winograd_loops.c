@@ -1,13 +1,7 @@
 /* Owns the inner loops of Winograd's convolutions, once for each width of vectors, chosen by what the processor has; products
  * and sums are fused where it can do that, as in conv_kernel.c. */
 #include "ops/nn/conv_winograd_loops.h"
-
-#if defined(__clang__)
-#define FUSED
-#pragma clang fp contract(fast)
-#else
-#define FUSED __attribute__((optimize("fp-contract=fast")))
-#endif
+#include "ops/nn/fused.h"
 
 /* Vectors that may lie anywhere. */
 #define VECTOR(bytes)                                                                              \

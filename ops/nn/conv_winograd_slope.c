@@ -26,30 +26,28 @@ typedef struct plan {
   th__winograd_slope slope;
 } plan;
 
-static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static void plan_blocks(plan *c) {
-  int64_t most = least(TILES, TILE_BYTES / (TAPS * 4 * (c->in + c->wide)));
+  int64_t most = th__winograd_least(TILES, TILE_BYTES / (TAPS * 4 * (c->in + c->wide)));
   c->cut = th__winograd_cut_of(c->tiles, most);
   c->half = c->cut.width + 1;
   c->blocks = c->images * c->cut.row_blocks * c->cut.pieces;
   c->sum_size = c->groups * c->wide * c->in * TAPS;
   int64_t fit = SUMS_BYTES / (c->sum_size * 4);
-  c->sums = least(c->blocks, fit > SUMS ? SUMS : fit < 1 ? 1 : fit);
+  c->sums = th__winograd_least(c->blocks, fit > SUMS ? SUMS : fit < 1 ? 1 : fit);
   th__winograd_slope *k = &c->slope;
   k->channels = c->in, k->outputs = c->wide;
-  k->step = round_up((c->cut.rows - 1) * c->cut.width + round_up(c->cut.width, LANES), LANES);
+  k->step = th__conv_round_up(
+      (c->cut.rows - 1) * c->cut.width + th__conv_round_up(c->cut.width, LANES), LANES);
   k->v_taps = c->in * k->step + LANES;
   k->g_taps = c->wide * k->step + LANES;
-  c->split_size = round_up((2 * c->cut.rows + 2) * 2 * c->half + 2 * LANES, LANES);
+  c->split_size = th__conv_round_up((2 * c->cut.rows + 2) * 2 * c->half + 2 * LANES, LANES);
   c->scratch = c->split_size + TAPS * (k->v_taps + k->g_taps);
 }
 
 static plan make_plan(const th__window_params *p, const th_layout *x, const th_layout *g) {
   plan c = {.images = x->shape[0], .groups = p->groups, .in = x->shape[1] / p->groups};
   c.out = g->shape[1] / p->groups;
-  c.wide = round_up(c.out, OUTPUTS);
+  c.wide = th__conv_round_up(c.out, OUTPUTS);
   bool good = th__compute_of(x->dtype) == TH__F32;
   for (int d = 0; d < 2; d++) {
     c.pad[d] = p->padding[d];
@@ -85,17 +83,17 @@ typedef struct block {
 
 static block find_block(const plan *c, int64_t i) {
   block b = {.column = i % c->cut.pieces * c->cut.width};
-  b.columns = least(c->cut.width, c->tiles[1] - b.column);
+  b.columns = th__winograd_least(c->cut.width, c->tiles[1] - b.column);
   i /= c->cut.pieces;
   b.row = i % c->cut.row_blocks * c->cut.rows;
-  b.rows = least(c->cut.rows, c->tiles[0] - b.row);
+  b.rows = th__winograd_least(c->cut.rows, c->tiles[0] - b.row);
   b.image = i / c->cut.row_blocks;
   return b;
 }
 
 /* Whole vectors are added up: zeros behind the last tile, for all channels of all taps. */
 static void clear_rest(const run *r, const block *b, int64_t channels, int64_t taps, float *to) {
-  int64_t n = b->rows * b->columns, rest = round_up(n, r->loops->lanes) - n;
+  int64_t n = b->rows * b->columns, rest = th__conv_round_up(n, r->loops->lanes) - n;
   for (int f = 0; f < TAPS && rest > 0; f++)
     for (int64_t i = 0; i < channels; i++)
       memset(to + f * taps + i * r->c->slope.step + n, 0, (size_t)rest * sizeof *to);
@@ -121,11 +119,11 @@ static void take_plane(const run *r, const block *b, int64_t from, float *to) {
   enum { ROW = 2 * (TH__WINOGRAD_MOST_WIDE + LANES) };
   float room[2 * ROW];
   int64_t item = th__dtype_size(g->dtype), n = b->columns, step = c->slope.g_taps, i = 0;
-  int64_t columns = least(2 * n, c->count[1] - 2 * b->column);
+  int64_t columns = th__winograd_least(2 * n, c->count[1] - 2 * b->column);
   from += 2 * b->row * g->strides[2] + 2 * b->column * g->strides[3];
   const char *data = (const char *)r->k->in_data[1] + from * item;
   if (g->dtype == TH_F32 && g->strides[3] == 1 && columns == 2 * n && n >= r->loops->lanes) {
-    i = least(b->rows, c->count[0] / 2 - b->row);
+    i = th__winograd_least(b->rows, c->count[0] / 2 - b->row);
     r->loops->take_slope((const float *)(const void *)data, g->strides[2], n, i, to, step);
   }
   for (; i < b->rows; i++) {
