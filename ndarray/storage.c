@@ -51,17 +51,17 @@ th_storage *th__storage_on(th_device d, const th__device_ops *ops, void *state, 
 }
 
 /* The device was reset. Under the lock of its memory, and no task uses s: what reads it is poisoned from now on, what overwrites all
- * of it begins with new memory. */
+ * of it begins with new memory. The address goes last: as long as there is one, who ends s waits for that lock in free_owned. */
 static void storage_gone(void *arg) {
   th_storage *s = arg;
   char name[32], text[80];
   if (th__trace_on(TH_PROFILE_MEMORY))
     th__trace_block_changed(s->device, (uint64_t)(uintptr_t)th__load(&s->data, TH__RELAXED),
                             -s->bytes, "");
-  th__store(&s->data, NULL, TH__RELEASE);
   snprintf(text, sizeof text, "%s was reset: what the array held is gone",
            th_device_name(s->device, name, sizeof name));
   th__var_lose(&s->var, text);
+  th__store(&s->data, NULL, TH__RELEASE);
 }
 
 static void give_memory(th_storage *s, void *data) {
