@@ -22,6 +22,9 @@ uint32_t th__engine_epoch(void);
 /* Sends a line to the logger, if any. */
 void th__log(th_log_level level, const char *format, ...) TH_PRINTF(2, 3);
 
+/* In th_task.flags: name is neither changed nor freed as long as the process lives, so traces need not look at it each time. */
+#define TH__TASK_NAME_LASTS (UINT32_C(1) << 31)
+
 /* Returned by a task body that found no memory and changed nothing: the engine runs it again when some was freed. When
  * nothing else can free any, `th__context_last_chance` is true and the body must fail with TH_ENOMEM instead. */
 #define TH__STARVED ((th_status)1)

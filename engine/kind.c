@@ -2,9 +2,11 @@
  * its number leaves, and never changes. */
 #include "engine/kind.h"
 
+#include "engine/engine.h"
+
 #define TABLE (2 * TH__KINDS) /* a power of two, never full */
 
-th__kind th__kinds[TH__KINDS] = {[TH__KIND_JOIN] = {NULL, NULL, "join"}};
+th__kind th__kinds[TH__KINDS] = {[TH__KIND_JOIN] = {NULL, NULL, "join", true}};
 
 static th__spin lock;
 static uint16_t numbers[TABLE]; /* 0 = empty */
@@ -24,7 +26,8 @@ static uint32_t find_locked(const th__kind *kind) {
 }
 
 uint32_t th__kind_find(const th_task *t, th__known_kind *known) {
-  th__kind kind = {t->run, t->drop, t->name ? t->name : "task"};
+  th__kind kind = {t->run, t->drop, t->name ? t->name : "task",
+                   t->name != NULL && (t->flags & TH__TASK_NAME_LASTS)};
   th__spin_lock(&lock);
   uint32_t number = find_locked(&kind);
   th__spin_unlock(&lock);

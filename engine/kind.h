@@ -1,5 +1,5 @@
 /* Owns kinds of tasks: body, drop and name, which most tasks share with thousands of others. A record holds the kind's number
- * instead of three pointers. Kinds are pointers only, compared by value, and stay for the life of the process. */
+ * instead of three pointers. Kinds are compared by their pointers and stay for the life of the process. */
 #ifndef THRUM_ENGINE_KIND_H
 #define THRUM_ENGINE_KIND_H
 
@@ -13,6 +13,7 @@ typedef struct th__kind {
   th_task_fn run;
   void (*drop)(void *arg);
   const char *name;
+  bool name_lasts; /* TH__TASK_NAME_LASTS; not compared */
 } th__kind;
 
 #define TH__KIND_BESIDE 0 /* kept beside the record */

@@ -153,7 +153,7 @@ static uint64_t trace_finished(th__thread *self, th__task *task, th__ref ref, ui
   th__trace_task t;
   t.id = th__load(&task->sequence, TH__RELAXED);
   t.ref = ref;
-  t.name = th__task_kind(task)->name;
+  t.kind = th__task_kind(task);
   t.submitted = s->submitted;
   t.ready = th__load(&s->ready, TH__RELAXED);
   t.started = s->started;
@@ -172,6 +172,7 @@ static uint64_t trace_finished(th__thread *self, th__task *task, th__ref ref, ui
     th__lanes_times(device, task, &t.started, &t.finished);
   }
   th__trace_task_done(&t);
+  self->tick_of = task->status == TH_OK ? ref : 0;
   return now;
 }
 

@@ -88,6 +88,7 @@ typedef struct th__thread {
   uint64_t random;
   uint64_t
       tick; /* of the trace: when it ended a task and went straight on; 0 = it did something else since */
+  th__ref tick_of;  /* the task that ended well at `tick`, as long as that stays so; 0 = none */
   th__ref watched;  /* the running task whose loops it waited for in vain; 0 = none */
   th__frame *frame; /* innermost body */
   th_group *group;  /* its submissions join this one; NULL = none. Borrowed */

@@ -103,7 +103,7 @@ static void fill_side(th__thread *self, th__task *r, const th_task *t, uint8_t k
   }
   if (kind_flags & TH__ASYNC) side->failure = NULL;
   if (th__load(&r->kind, TH__RELAXED) == TH__KIND_BESIDE)
-    side->kind = (th__kind){t->run, t->drop, name_of(t)};
+    side->kind = (th__kind){t->run, t->drop, name_of(t), false};
   th_group *group = th__group_of(self, t);
   if (group != NULL) th__group_join(r, group);
 }

@@ -134,7 +134,6 @@ typedef struct th__side {
   struct th__failure *failure; /* handed over by a token signal */
   th__kind kind;
   th_group *group; /* counted; of a task that has not begun */
-  uint64_t unused;
 } th__side;
 
 _Static_assert(sizeof(th__side) == 128, "whole cache lines");

@@ -37,6 +37,8 @@ static _Atomic uint32_t session;   /* changes under lock; release pairs with the
 static __thread struct {
   ring *ring;
   uint32_t epoch;
+  uint32_t
+      session; /* that the ring was last made ready for; every change of epoch is also one of the session */
 } mine TH__HOT;
 
 /* --- clock --- */
@@ -79,6 +81,7 @@ static void thread_ends(void *arg) {
   uv_mutex_lock(&th__trace_lock);
   if (mine.ring != NULL && mine.epoch == th__load(&epoch, TH__RELAXED)) mine.ring->owned = false;
   mine.ring = NULL;
+  mine.session = 0;
   uv_mutex_unlock(&th__trace_lock);
 }
 
@@ -113,6 +116,7 @@ static __attribute__((noinline)) ring *renew_ring(void) {
     return NULL;
   }
   uint32_t newest = th__load(&session, TH__ACQUIRE);
+  mine.session = newest;
   if (th__load(&r->session, TH__RELAXED) == newest) return r;
   stream *streams[] = {&r->records, &r->edges, &r->works, &r->blocks};
   for (int i = 0; i < 4; i++) th__store(&streams[i]->count, 0, TH__RELAXED);
@@ -124,10 +128,8 @@ static __attribute__((noinline)) ring *renew_ring(void) {
 /* Flags are read again with acquire: whoever sees recording on also sees its session. */
 static inline ring *ring_for(uint32_t what) {
   if ((th__load(&th__trace_flags, TH__ACQUIRE) & what) == 0) return NULL;
-  ring *r = mine.ring;
-  bool ready = r != NULL && mine.epoch == th__load(&epoch, TH__RELAXED) &&
-               th__load(&r->session, TH__RELAXED) == th__load(&session, TH__ACQUIRE);
-  return __builtin_expect(ready, 1) ? r : renew_ring();
+  bool ready = mine.session == th__load(&session, TH__ACQUIRE);
+  return __builtin_expect(ready, 1) ? mine.ring : renew_ring();
 }
 
 /* The place of item i of a stream that has those before it; NULL, counted as dropped, when the ring is full. Part of its callers,
@@ -179,6 +181,14 @@ static uint32_t name_index(ring *r, const char *name) {
   return intern(name, set);
 }
 
+/* The same of a kind's name. */
+static uint32_t kind_name_index(ring *r, const th__kind *kind) {
+  if (!kind->name_lasts) return name_index(r, kind->name);
+  uint16_t *index = &r->of_kinds[kind - th__kinds];
+  if (__builtin_expect(*index == 0, 0)) *index = (uint16_t)(1 + name_index(r, kind->name));
+  return *index - 1u;
+}
+
 /* Notes are made anew for each task and lie anywhere: the content chooses the entry. */
 static uint32_t note_index(ring *r, const char *note) {
   uint32_t h = 2166136261u; /* FNV-1a */
@@ -190,7 +200,7 @@ static uint32_t note_index(ring *r, const char *note) {
 
 /* The same by key. */
 static uint32_t keyed_note_index(ring *r, const th__trace_note *note) {
-  th__trace_note_entry *set = &r->keyed[note->key[0] % SETS * PLACES];
+  th__trace_note_entry *set = &r->keyed[(note->key[0] >> 40) % SETS * PLACES];
   for (int i = 0; i < PLACES; i++) {
     const th__trace_note_entry *e = &set[i];
     if (e->key[0] == note->key[0] && e->key[1] == note->key[1] && e->note != 0) return e->note - 1;
@@ -235,21 +245,23 @@ void th__trace_task_done(const th__trace_task *t) {
   ring *r = ring_for(TH_PROFILE_OPS);
   th__trace_record *e = r == NULL ? NULL : next_item(r, &r->records, sizeof(*e));
   if (e == NULL) return;
-  *e = (th__trace_record){.id = (t->id & TH__TRACE_ID) | (uint64_t)(uint8_t)t->device_kind << 48 |
-                                (uint64_t)(uint8_t)t->device_index << 56,
-                          .ref = t->ref,
-                          .submitted = t->submitted,
-                          .ready = t->ready,
-                          .started = t->started,
-                          .finished = t->finished,
-                          .bytes = th__memory_pack(t->bytes),
-                          .name = (uint16_t)name_index(r, t->name == NULL ? "task" : t->name),
-                          .lane = lane_of(t->lane),
-                          .n_reads = t->n_reads,
-                          .n_writes = t->n_writes,
-                          .n_edges = t->n_edges == 0 ? 0 : put_edges(r, t->edges, t->n_edges),
-                          .kind = TH__TRACE_TASK,
-                          .status = t->status};
+  *e = (th__trace_record){
+      .id = (t->id & TH__TRACE_ID) | (uint64_t)(uint8_t)t->device_kind << 48 |
+            (uint64_t)(uint8_t)t->device_index << 56,
+      .ref = t->ref,
+      .submitted = t->submitted,
+      .ready = t->ready,
+      .started = t->started,
+      .finished = t->finished,
+      .bytes = th__memory_pack(t->bytes),
+      .name = (uint16_t)(t->kind != NULL ? kind_name_index(r, t->kind)
+                                         : name_index(r, t->name == NULL ? "task" : t->name)),
+      .lane = lane_of(t->lane),
+      .n_reads = t->n_reads,
+      .n_writes = t->n_writes,
+      .n_edges = t->n_edges == 0 ? 0 : put_edges(r, t->edges, t->n_edges),
+      .kind = TH__TRACE_TASK,
+      .status = t->status};
   publish(&r->records, 1);
   if (__builtin_expect(t->starved != 0, 0))
     put_work(r, t->id, (int64_t)t->starved, -1, TH__TRACE_NO_NOTE);
@@ -272,19 +284,23 @@ void th__trace_noted(th_task_context *context, int64_t flops, int64_t moved, uin
   put_work(r, th__load(&context->task->sequence, TH__RELAXED), flops, moved, note);
 }
 
-uint64_t th__trace_block_changed(th_device d, uint64_t block, int64_t bytes, const char *who) {
-  uint64_t now = th__ticks();
+void th__trace_block_changed_at(uint64_t at, th_device d, uint64_t block, int64_t bytes,
+                                const th__kind *who) {
   ring *r = ring_for(TH_PROFILE_MEMORY);
   th__trace_change *b = r == NULL ? NULL : next_item(r, &r->blocks, sizeof(*b));
-  if (b == NULL) return now;
-  *b = (th__trace_change){.at = now,
+  if (b == NULL) return;
+  *b = (th__trace_change){.at = at,
                           .block = block,
                           .bytes = bytes,
-                          .name = (uint16_t)(bytes < 0 ? 0 : name_index(r, who)),
+                          .name = (uint16_t)(bytes < 0 ? 0 : kind_name_index(r, who)),
                           .device_kind = (uint8_t)d.kind,
                           .device_index = (uint8_t)d.index};
   publish(&r->blocks, 1);
-  return now;
+}
+
+void th__trace_block_changed(th_device d, uint64_t block, int64_t bytes, const char *who) {
+  const th__kind by = {.name = who};
+  th__trace_block_changed_at(th__ticks(), d, block, bytes, &by);
 }
 
 /* Records a span of the calling thread. */

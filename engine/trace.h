@@ -53,6 +53,7 @@ typedef struct th__trace_task {
   uint64_t id;                                  /* sequence number */
   uint64_t ref;                                 /* its th__ref */
   const char *name;                             /* copied during the call; NULL = "task" */
+  const struct th__kind *kind;                  /* whose name it is instead; NULL = nobody's */
   uint64_t submitted, ready, started, finished; /* th__ticks() */
   uint64_t starved;                             /* when it first found no memory; 0 = it did not */
   int64_t bytes;                                /* it allocates */
@@ -95,8 +96,11 @@ void th__trace_block(th_task_context *context, const th__device_ops *ops, void *
                      const void *block, int64_t bytes);
 /* When recording begins: what devices hold. */
 void th__trace_memory_begins(void);
-/* The same without the figures, which need the lock of the device's memory. Returns when it was. */
-uint64_t th__trace_block_changed(th_device d, uint64_t block, int64_t bytes, const char *who);
+/* The same without the figures, which need the lock of the device's memory. */
+void th__trace_block_changed(th_device d, uint64_t block, int64_t bytes, const char *who);
+/* The same at a th__ticks() of the caller's. */
+void th__trace_block_changed_at(uint64_t at, th_device d, uint64_t block, int64_t bytes,
+                                const struct th__kind *who);
 
 /* TH_PROFILE=path: called when the engine has started; records everything. */
 void th__trace_autostart(const char *path);

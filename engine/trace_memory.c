@@ -51,14 +51,25 @@ static void sample(const th__device_ops *ops, void *state, th_device d, uint64_t
   }
 }
 
+/* What a task gives back as it is dropped needs no clock: whatever used it ended no later than the task, and another may take it
+ * only afterwards. */
+static uint64_t when_given(void) {
+  const th__thread *self = th__self_record;
+  bool dropping = self != NULL && self->frame != NULL && self->frame->task == self->tick_of;
+  return dropping ? self->tick : th__ticks();
+}
+
 void th__trace_block(th_task_context *context, const th__device_ops *ops, void *state, th_device d,
                      const void *block, int64_t bytes) {
-  const char *who = "";
-  if (bytes >= 0) {
-    who = context != NULL ? th__task_kind(context->task)->name : th__trace_range_now();
-    if (who == NULL) who = "(host)";
+  th__kind host = {.name = "(host)"};
+  const th__kind *who = &host;
+  if (context != NULL) {
+    who = th__task_kind(context->task);
+  } else if (bytes >= 0 && th__trace_range_now() != NULL) {
+    host.name = th__trace_range_now();
   }
-  uint64_t now = th__trace_block_changed(d, (uint64_t)(uintptr_t)block, bytes, who);
+  uint64_t now = bytes < 0 ? when_given() : th__ticks();
+  th__trace_block_changed_at(now, d, (uint64_t)(uintptr_t)block, bytes, who);
   if (th__trace_on(TH_PROFILE_COUNTERS) && ops->memory != NULL) sample(ops, state, d, now);
 }
 

@@ -9,6 +9,7 @@
 
 #include <uv.h>
 
+#include "engine/kind.h"
 #include "engine/trace_view.h"
 
 enum {
@@ -75,6 +76,8 @@ typedef struct th__trace_ring {
   th__trace_name_entry names[TH__TRACE_CACHED_NAMES],
       notes[TH__TRACE_CACHED_NAMES];                  /* owner only, as the next */
   th__trace_note_entry keyed[TH__TRACE_CACHED_NAMES]; /* notes by key */
+  uint16_t
+      of_kinds[TH__KINDS]; /* of kinds whose names last: 1 + index of the text; 0 = not yet met */
 } th__trace_ring;
 
 extern uv_mutex_t th__trace_lock;

@@ -187,7 +187,7 @@ static th_status submit(quick *q, const th_array *const *in, int n_in, const th_
                   .writes = vars,
                   .n_writes = 1,
                   .device = in[0]->device,
-                  .flags = TH_TASK_ADOPT | TH_TASK_INLINE,
+                  .flags = TH_TASK_ADOPT | TH_TASK_INLINE | TH__TASK_NAME_LASTS,
                   .bytes = result ? written->bytes : 0};
   if (!result) th__storage_written(written, q->op->name);
   bool ended;

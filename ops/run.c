@@ -191,7 +191,7 @@ th_status th__call_submit(th__op_call *c, const th_array *const *in, th_array *c
                   .arg_size = sizeof *c,
                   .drop = call_done,
                   .device = c->device,
-                  .flags = TH_TASK_ADOPT};
+                  .flags = TH_TASK_ADOPT | TH__TASK_NAME_LASTS};
   list_access(c, in, out, &task);
   if (is_short(c)) task.flags |= TH_TASK_INLINE;
   if (c->op->flags & TH_OP_TRANSFER) {

@@ -64,8 +64,6 @@ static void alike_text(const void *operands, char *out, size_t bytes) {
 static void mix(uint64_t key[2], uint64_t word) {
   key[0] = (key[0] ^ word) * UINT64_C(0x9e3779b97f4a7c15);
   key[1] = (key[1] + word) * UINT64_C(0xd1342543de82ef95);
-  key[0] ^= key[0] >> 32;
-  key[1] ^= key[1] >> 29;
 }
 
 static void mix_shape(uint64_t key[2], const th_layout *l) {
