@@ -5,13 +5,13 @@
 #include <limits.h>
 #include <string.h>
 
-#include "engine/base/atomic.h"
 #include "engine/base/error.h"
 #include "engine/base/thread.h"
 #include "ops/linear/blas.h"
 #include "ops/linear/gemm.h"
 #include "ops/op.h"
 #include "ops/loops/runs.h"
+#include "ops/loops/scratch.h"
 
 /* One product, batched: C[i] = A[i] B[i] (+ bias). Strides in elements of the operands as the tiles see them. */
 typedef struct gemm {
@@ -255,11 +255,9 @@ static int64_t tile_count(const gemm *g) {
 
 #define ON_STACK 4096 /* bytes of scratch that need no workspace */
 
-/* Of the workspace: as many as threads can be with tiles of one product at a time. */
+/* Of the workspace. */
 static int64_t scratches(const gemm *g) {
-  if (!g->own || g->way.scratch <= ON_STACK) return 0;
-  int64_t tiles = tile_count(g), most = th__thread_processors();
-  return tiles < most ? tiles : most;
+  return g->own && g->way.scratch > ON_STACK ? th__scratches_for(tile_count(g)) : 0;
 }
 
 static int64_t workspace_of(const gemm *g, const th_infer *io) {
@@ -268,8 +266,7 @@ static int64_t workspace_of(const gemm *g, const th_infer *io) {
   if (g->pack_b) bytes += rounded(th__layout_size(&io->in[1]) * size);
   if (g->pack_c) bytes += rounded(th__layout_size(&io->out[0]) * size);
   if (io->n_in > 2) bytes += rounded(g->n * size);
-  bytes += rounded(scratches(g)) + scratches(g) * g->way.scratch;
-  return bytes;
+  return bytes + scratches(g) * g->way.scratch;
 }
 
 /* --- kernel --- */
@@ -278,8 +275,7 @@ typedef struct run {
   gemm g;
   const char *a, *b, *bias; /* of the computing type; bias contiguous or NULL */
   char *c, *scratch;
-  _Atomic uint8_t
-      *taken; /* of each scratch: acquire when taken pairs with release when given back */
+  th__scratches scratches;
 } run;
 
 /* The body of one tile: c (rows n apart) = [bias +] a b. */
@@ -363,18 +359,11 @@ static void one_tile(const run *r, int64_t index, int64_t row, int64_t column, c
     tile_f64(r, (const void *)a, (const void *)b, (void *)c, m, n, preset);
 }
 
-/* There are as many as threads, so one is free. */
-static int64_t take_scratch(const run *r, int64_t n) {
-  int64_t i = 0;
-  while (th__exchange(&r->taken[i], 1, TH__ACQUIRE) != 0) i = i + 1 < n ? i + 1 : 0;
-  return i;
-}
-
 static void tiles(int64_t first, int64_t last, void *arg) {
-  const run *r = arg;
+  run *r = arg;
   const gemm *g = &r->g;
   _Alignas(64) char small[ON_STACK];
-  int64_t n = scratches(g), mine = n > 0 ? take_scratch(r, n) : 0;
+  int64_t n = scratches(g), mine = n > 0 ? th__scratch_take(&r->scratches, n) : 0;
   char *scratch = n > 0 ? r->scratch + mine * g->way.scratch : small;
   int64_t across = (g->n + g->tile_n - 1) / g->tile_n, down = (g->m + g->tile_m - 1) / g->tile_m;
   for (int64_t i = first; i < last; i++) {
@@ -382,7 +371,7 @@ static void tiles(int64_t first, int64_t last, void *arg) {
     one_tile(r, i / (across * down), in_matrix / across * g->tile_m, in_matrix % across * g->tile_n,
              scratch);
   }
-  if (n > 0) th__store(&r->taken[mine], 0, TH__RELEASE);
+  if (n > 0) th__scratch_give(&r->scratches, mine);
 }
 
 typedef struct conversion {
@@ -432,11 +421,7 @@ static th_status matmul_cpu(const th_kernel_args *k) {
   r.b = g->pack_b ? packed(k, 1, size, &room) : k->in_data[1];
   r.bias = k->n_in > 2 ? packed(k, 2, size, &room) : NULL;
   r.c = g->pack_c ? take_room(&room, n_out * size) : k->out_data[0];
-  if (scratches(g) > 0) {
-    r.taken = (void *)take_room(&room, scratches(g));
-    memset((void *)r.taken, 0, (size_t)scratches(g));
-    r.scratch = room;
-  }
+  r.scratch = room;
   int64_t cost = g->tile_m * g->tile_n * (g->k + 1) / 16; /* some 16 multiplications per visit */
   bool cut = g->tile_m < g->m || g->tile_n < g->n;
   th_parallel_for(k->context, tile_count(g), cut ? 1 : th__grain(cost), tiles, &r);

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#include "engine/base/thread.h"
 #include "ops/loops/runs.h"
+#include "ops/loops/scratch.h"
 
 enum {
   MOST_IN = 256,           /* channels whose tiles stay in the second-level cache */
@@ -92,7 +92,7 @@ int64_t th__winograd_bytes(const th__window_params *p, const th_layout *source,
                            const th_layout *weight, const int64_t count[2], bool turned) {
   if (!suits(p, weight)) return 0;
   plan c = make_plan(p, source, weight, count, turned);
-  return (c.weights + th__winograd_scratches(c.parts) * c.scratch) * 4;
+  return (c.weights + th__scratches_for(c.parts) * c.scratch) * 4;
 }
 
 /* --- splitting rows --- */
@@ -138,7 +138,7 @@ typedef struct run {
   const plan *c;
   const th__winograd_loops *loops;
   float *weights, *scratch;
-  _Atomic uint64_t taken; /* scratches in use, a bit each; a thread always finds one */
+  th__scratches scratches;
 } run;
 
 /* --- weights --- */
@@ -192,7 +192,7 @@ typedef struct block {
   float *split, *tiles, *sums;
 } block;
 
-static block find_block(const run *r, int64_t i, int slot) {
+static block find_block(const run *r, int64_t i, int64_t slot) {
   const plan *c = r->c;
   block b = {.split = r->scratch + slot * c->scratch};
   b.tiles = b.split + c->rows_size;
@@ -309,31 +309,15 @@ static void run_block(const run *r, const block *b) {
 
 /* --- all blocks --- */
 
-int64_t th__winograd_scratches(int64_t parts) {
-  return th__winograd_least(parts, th__thread_processors());
-}
-
-int th__winograd_scratch_take(_Atomic uint64_t *taken) {
-  uint64_t now = th__load(taken, TH__RELAXED);
-  for (;;) {
-    int scratch = __builtin_ctzll(~now); /* acquire: pairs with the release of who had it */
-    if (th__cas_weak(taken, &now, now | UINT64_C(1) << scratch, TH__ACQUIRE)) return scratch;
-  }
-}
-
-void th__winograd_scratch_give(_Atomic uint64_t *taken, int scratch) {
-  th__fetch_and(taken, ~(UINT64_C(1) << scratch), TH__RELEASE);
-}
-
 static void run_parts(int64_t first, int64_t last, void *arg) {
   run *r = arg;
   const plan *c = r->c;
-  int slot = th__winograd_scratch_take(&r->taken);
+  int64_t slot = th__scratch_take(&r->scratches, th__scratches_for(c->parts));
   for (int64_t i = first * c->blocks / c->parts; i < last * c->blocks / c->parts; i++) {
     block b = find_block(r, i, slot);
     run_block(r, &b);
   }
-  th__winograd_scratch_give(&r->taken, slot);
+  th__scratch_give(&r->scratches, slot);
 }
 
 th_status th__winograd_run(const th_kernel_args *k, bool turned) {

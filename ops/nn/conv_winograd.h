@@ -2,7 +2,6 @@
 #ifndef THRUM_OPS_NN_CONV_WINOGRAD_H
 #define THRUM_OPS_NN_CONV_WINOGRAD_H
 
-#include "engine/base/atomic.h"
 #include "ops/nn/conv.h"
 #include "ops/nn/conv_winograd_loops.h"
 
@@ -49,11 +48,5 @@ typedef struct th__winograd_source {
  * padded with zeros: 2 rows + 2 of them, 2 half apart. */
 void th__winograd_split(const th__winograd_source *s, int64_t from, const int64_t first[2],
                         int64_t rows, int64_t columns, float *to);
-
-/* How many scratches work of at most 64 parts needs: one for each thread that can be in a loop at a time. */
-int64_t th__winograd_scratches(int64_t parts);
-/* A free one, the first. */
-int th__winograd_scratch_take(_Atomic uint64_t *taken);
-void th__winograd_scratch_give(_Atomic uint64_t *taken, int scratch);
 
 #endif

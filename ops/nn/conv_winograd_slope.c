@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ops/loops/runs.h"
+#include "ops/loops/scratch.h"
 #include "ops/nn/conv_winograd.h"
 
 enum {
@@ -65,7 +66,7 @@ static plan make_plan(const th__window_params *p, const th_layout *x, const th_l
 int64_t th__winograd_slope_bytes(const th__window_params *p, const th_layout *source,
                                  const th_layout *g) {
   plan c = make_plan(p, source, g);
-  return (c.sums * c.sum_size + th__winograd_scratches(c.sums) * c.scratch) * 4;
+  return (c.sums * c.sum_size + th__scratches_for(c.sums) * c.scratch) * 4;
 }
 
 typedef struct run {
@@ -73,8 +74,8 @@ typedef struct run {
   const plan *c;
   const th__winograd_loops *loops;
   float *sums, *scratch;
-  _Atomic uint64_t taken; /* scratches in use, a bit each; a thread always finds one */
-  bool wrong;             /* an element is not finite */
+  th__scratches scratches;
+  bool wrong; /* an element is not finite */
 } run;
 
 typedef struct block {
@@ -156,7 +157,7 @@ static void add_block(const run *r, const block *b, float *scratch, float *sum) 
 static void run_sums(int64_t first, int64_t last, void *arg) {
   run *r = arg;
   const plan *c = r->c;
-  int slot = th__winograd_scratch_take(&r->taken);
+  int64_t slot = th__scratch_take(&r->scratches, th__scratches_for(c->sums));
   for (int64_t s = first; s < last; s++) {
     float *sum = r->sums + s * c->sum_size;
     memset(sum, 0, (size_t)c->sum_size * sizeof *sum);
@@ -165,7 +166,7 @@ static void run_sums(int64_t first, int64_t last, void *arg) {
       add_block(r, &b, r->scratch + slot * c->scratch, sum);
     }
   }
-  th__winograd_scratch_give(&r->taken, slot);
+  th__scratch_give(&r->scratches, slot);
 }
 
 /* Three weights of four taps, the last of which has the other sign. */
