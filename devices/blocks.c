@@ -87,12 +87,16 @@ void th__blocks_trim(void) {
 
 /* --- caches --- */
 
-/* Makes the cache reusable by a later thread. */
+static _Atomic uint32_t ending; /* threads in at_thread_end() */
+
+/* Makes the cache reusable by a later thread. Nothing orders it with a shutdown by another thread. Seq_cst: it sees that nothing is
+ * kept any more, or th__blocks_close() sees it. */
 static void at_thread_end(void *arg) {
   th__block_cache *own = arg;
   if (own != th__block_mine) return;
   th__block_mine = &nobody;
-  if (own->since == th__load(&th__blocks_current, TH__ACQUIRE))
+  th__fetch_add(&ending, 1, TH__SEQ_CST);
+  if (own->since == th__load(&th__blocks_current, TH__SEQ_CST))
     for (int c = 0; c < TH__BLOCK_CLASSES; c++) {
       depot_put(&own->at_hand[c], c);
       depot_put(&own->in_store[c], c);
@@ -100,11 +104,13 @@ static void at_thread_end(void *arg) {
   th__spin_lock(&lock);
   own->in_use = false;
   th__spin_unlock(&lock);
+  th__fetch_sub(&ending, 1, TH__RELEASE);
 }
 
 /* Locks and caches of threads that are gone mean nothing in the child. */
 static void after_fork(void) {
   th__store(&th__blocks_current, 0, TH__RELAXED);
+  th__store(&ending, 0, TH__RELAXED);
   lock = (th__spin){0};
   for (th__block_cache *own = caches; own < caches + CACHES; own++)
     if (own != th__block_mine) memset(own, 0, sizeof *own);
@@ -159,9 +165,10 @@ void th__blocks_open(void) {
   th__store(&th__blocks_current, opened, TH__RELEASE);
 }
 
-/* No other thread is inside the library. */
+/* No other thread is inside the library but those that are just ending. */
 void th__blocks_close(void) {
-  th__store(&th__blocks_current, 0, TH__RELEASE);
+  th__store(&th__blocks_current, 0, TH__SEQ_CST);
+  while (th__load(&ending, TH__SEQ_CST) != 0) th__yield();
   for (th__block_cache *own = caches; own < caches + CACHES; own++)
     for (int c = 0; c < TH__BLOCK_CLASSES; c++) {
       free_all(&own->at_hand[c]);

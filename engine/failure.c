@@ -65,6 +65,18 @@ void th__var_set_error(th_var *v, th__failure *f) {
   th__failure_release(old);
 }
 
+/* Unless v has one already. */
+static void set_first_error(th_var *v, th__failure *f) {
+  th__spin_lock(&v->lock);
+  bool first = th__load(&v->error, TH__RELAXED) == NULL;
+  if (first) {
+    th__failure_retain(f);
+    th__store(&v->error, f, TH__RELEASE);
+  }
+  th__spin_unlock(&v->lock);
+  if (first) th__fetch_add(&th__the.failures_live, 1, TH__RELEASE);
+}
+
 void th__var_lose(th_var *v, const char *text) {
   if (v->epoch != th__the.epoch || th__load(&v->error, TH__ACQUIRE) != NULL) return;
   th__failure *f = th__alloc(sizeof *f);
@@ -77,7 +89,7 @@ void th__var_lose(th_var *v, const char *text) {
     f->sequence = th__load(&th__the.sequence, TH__RELAXED);
     snprintf(f->text, sizeof f->text, "%s", text);
   }
-  th__var_set_error(v, f);
+  set_first_error(v, f);
   th__failure_release(f);
 }
 

@@ -24,10 +24,11 @@ typedef struct th__lanes {
   uv_mutex_t lock; /* recursive: a body on a lane may submit */
   th__queue inbox;
   lane lanes[MAX_LANES];
-  int n_lanes;         /* all */
-  int n_compute, next; /* compute lanes come first; the next in turn among equals */
-  uint64_t last_done;  /* sequence number and name of the task that completed last */
-  const char *last_name;
+  int n_lanes;           /* all */
+  int n_compute, next;   /* compute lanes come first; the next in turn among equals */
+  uint64_t last_done;    /* sequence number and name of the task that completed last */
+  const char *last_name; /* last_text, if it may end with its task */
+  char last_text[48];
   _Atomic uint32_t outstanding, sleeping, wake;
   _Atomic uint32_t events; /* issues and completions; counted under the lock */
   bool has_thread;
@@ -227,6 +228,11 @@ static void lose_task(th__thread *self, th__lanes *l, th__task *task, const char
   fail_task(self, task, TH_EDEVICE, text);
 }
 
+static void note_name(th__lanes *l, const th__kind *kind) {
+  l->last_name = kind->name_lasts ? kind->name : l->last_text;
+  if (!kind->name_lasts) snprintf(l->last_text, sizeof l->last_text, "%s", kind->name);
+}
+
 /* Finishes the oldest task of a lane if it has passed. */
 static bool poll_lane(th__thread *self, th__pool_device *device, lane *a) {
   th__lanes *l = device->lanes;
@@ -238,7 +244,7 @@ static bool poll_lane(th__thread *self, th__pool_device *device, lane *a) {
     lose_task(self, l, task, why);
   } else {
     l->last_done = th__load(&task->sequence, TH__RELAXED);
-    l->last_name = th__task_kind(task)->name;
+    note_name(l, th__task_kind(task));
   }
   a->head = (a->head + 1) % a->capacity;
   a->count--;

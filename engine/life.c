@@ -213,7 +213,8 @@ static void stop(void) {
   th__devices_stop();
   th__trace_autostop();
   for (int i = 0; i < n_at_stop; i++) at_stop[i]();
-  th__store(&th__the.phase, TH__PHASE_OFF, TH__RELEASE);
+  th__store(&th__the.phase, TH__PHASE_OFF, TH__SEQ_CST);
+  th__threads_settle();
   th__devices_close();
   th__engine_stop_hook();
   th__shuffle_free();

@@ -19,7 +19,8 @@ static inline th__thread *th__self(void) {
   return th__self_record != NULL && th__self_epoch == th__the.epoch ? th__self_record
                                                                     : th__self_slow();
 }
-void th__threads_free(void); /* at shutdown */
+void th__threads_settle(void); /* waits for threads that are just ending; the engine is off */
+void th__threads_free(void);   /* at shutdown */
 void th__threads_forget(void);
 /* Over all threads. */
 typedef struct th__totals {

@@ -11,16 +11,26 @@ static _Atomic uint32_t n_numbers;
 static pthread_key_t key;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static bool key_made;
+static _Atomic uint32_t ending; /* threads in at_thread_end() */
 
 /* A thread ends: its slots go back and its record becomes free. The counters stay: they are part of the sums. */
-static void at_thread_end(void *arg) {
-  th__thread *t = arg;
+static void give_record(th__thread *t) {
   if (t != th__self_record || th__self_epoch != th__the.epoch) return;
-  uint32_t phase = th__load(&th__the.phase, TH__ACQUIRE);
-  if (phase != TH__PHASE_ON) return;
+  if (th__load(&th__the.phase, TH__SEQ_CST) != TH__PHASE_ON) return;
   th__slots_flush(t);
   th__self_record = NULL;
   th__store(&t->in_use, 0, TH__RELEASE); /* pairs with the CAS of the next owner */
+}
+
+/* Nothing orders it with a shutdown by another thread. Seq_cst: it sees that the engine is off, or th__threads_settle() sees it. */
+static void at_thread_end(void *arg) {
+  th__fetch_add(&ending, 1, TH__SEQ_CST);
+  give_record(arg);
+  th__fetch_sub(&ending, 1, TH__RELEASE);
+}
+
+void th__threads_settle(void) {
+  while (th__load(&ending, TH__SEQ_CST) != 0) th__yield();
 }
 
 static void make_key(void) { key_made = pthread_key_create(&key, at_thread_end) == 0; }
@@ -105,6 +115,7 @@ void th__threads_forget(void) {
   th__store(&th__the.sole, NULL, TH__RELAXED);
   for (int i = 0; i < TH__MAX_THREADS; i++) th__store(&th__thread_numbers[i], NULL, TH__RELAXED);
   th__store(&n_numbers, 0, TH__RELAXED);
+  th__store(&ending, 0, TH__RELAXED);
 }
 
 th__totals th__totals_now(void) {

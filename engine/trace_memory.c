@@ -51,11 +51,12 @@ static void sample(const th__device_ops *ops, void *state, th_device d, uint64_t
   }
 }
 
-/* What a task gives back as it is dropped needs no clock: whatever used it ended no later than the task, and another may take it
- * only afterwards. */
+/* What a task gives back as it is dropped needs no clock: it was taken before the task ended, and another may take it only
+ * afterwards. (A reader on another thread may have ended a moment later.) */
 static uint64_t when_given(void) {
   const th__thread *self = th__self_record;
-  bool dropping = self != NULL && self->frame != NULL && self->frame->task == self->tick_of;
+  bool dropping = self != NULL && th__self_epoch == th__the.epoch && self->frame != NULL &&
+                  self->frame->task == self->tick_of && self->tick != 0;
   return dropping ? self->tick : th__ticks();
 }
 

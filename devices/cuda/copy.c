@@ -74,24 +74,25 @@ static void land_before(th__cuda_device *d, const th__cuda_landing *end, const v
   }
 }
 
-void th__cuda_land(th__cuda_lane *lane, uint64_t seq) {
+bool th__cuda_land(th__cuda_lane *lane, uint64_t seq) {
   th__cuda_device *d = lane->device;
   while (lane->n_landings > 0) {
     th__cuda_landing *l = d->landings;
     while (l->lane != lane) l = l->next;
-    if (l->seq > seq) return; /* a lane's own are in order */
+    if (l->seq > seq) return true;                         /* a lane's own are in order */
+    if (l->seq < seq && th__cuda_is_lost(d)) return false; /* whose it is may know, and be gone */
     land_before(d, l, l->to, l->bytes);
     th__cuda_landing *previous = NULL;
     for (th__cuda_landing *p = d->landings; p != l; p = p->next) previous = p;
     land_one(d, previous, l);
   }
+  return true;
 }
 
 /* Waits for a lane and lands everything of it. */
 static th_status land_now(th__cuda_lane *lane) {
-  if (!th__cuda_await(lane)) return th__cuda_alive(lane->device);
-  th__cuda_land(lane, UINT64_MAX);
-  return TH_OK;
+  bool landed = th__cuda_await(lane) && th__cuda_land(lane, UINT64_MAX);
+  return landed ? TH_OK : th__cuda_alive(lane->device);
 }
 
 th_status th__cuda_copy_wait(void *state, void *lane_handle) { return land_now(lane_handle); }

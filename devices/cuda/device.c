@@ -99,29 +99,29 @@ static th_status open_parts(th__cuda_device *d) {
   return th__cuda_lanes_open(d);
 }
 
-/* No thread is inside the driver with the device's context when it changes. */
-static void set_context(th__cuda_device *d, th__cu_context context) {
+/* No thread is inside the driver with the device's context when it changes. Returns the old one. */
+static th__cu_context set_context(th__cuda_device *d, th__cu_context context) {
   th__cuda_pins_lock();
   if (d->memory.device != NULL) uv_mutex_lock(&d->memory.lock);
   if (d->staging.device != NULL) uv_mutex_lock(&d->staging.lock);
+  th__cu_context old = d->context;
   d->context = context;
   if (context != NULL) d->generation++;
   if (d->staging.device != NULL) uv_mutex_unlock(&d->staging.lock);
   if (d->memory.device != NULL) uv_mutex_unlock(&d->memory.lock);
   th__cuda_pins_unlock();
+  return old;
 }
 
 /* The context goes when nothing of it is used any more. */
 static void release_context(th__cuda_device *d) {
-  if (d->context == NULL) return;
-  set_context(d, NULL);
-  (void)th__cu.context_release(d->handle);
+  if (set_context(d, NULL) != NULL) (void)th__cu.context_release(d->handle);
 }
 
 static th_status retain_context(th__cuda_device *d) {
   th__cu_context context = NULL;
   TH_TRY(th__cuda_check(d, th__cu.context_retain(&context, d->handle), "context"));
-  set_context(d, context);
+  (void)set_context(d, context);
   memset(d->peers, 0, sizeof d->peers);
   return TH_OK;
 }
@@ -145,13 +145,32 @@ static void close_parts(th__cuda_device *d) {
   d->counters = NULL;
 }
 
-static void cuda_close(void *state) {
-  th__cuda_device *d = state;
+/* Held while a device opens or closes. Spinning, because a forked child must not find it taken. */
+static th__spin life;
+
+/* Under `life`. */
+static void close_device(th__cuda_device *d) {
   bool entered = th__cuda_push_context(d);
   close_parts(d);
   if (entered) th__cuda_pop_context(d);
-  d->open = false;
+  th__store(&d->open, false, TH__RELAXED); /* the pool's lock orders it with what is given back */
   if (th__cuda_pool_empty(&d->memory)) release_context(d);
+}
+
+static void cuda_close(void *state) {
+  th__spin_lock(&life);
+  close_device(state);
+  th__spin_unlock(&life);
+}
+
+/* An array that outlived the engine gave its memory back. */
+static void close_rest(th__cuda_device *d) {
+  th__spin_lock(&life);
+  if (!th__load(&d->open, TH__RELAXED)) {
+    th__cuda_pool_close(&d->memory, false);
+    if (th__cuda_pool_empty(&d->memory)) release_context(d);
+  }
+  th__spin_unlock(&life);
 }
 
 static th_status open_in_context(th__cuda_device *d) {
@@ -161,9 +180,9 @@ static th_status open_in_context(th__cuda_device *d) {
   return status;
 }
 
-static th_status cuda_open(int index, void **state) {
+/* Under `life`. */
+static th_status open_device(int index, void **state) {
   th__cuda_device *d = &devices[index];
-  TH_TRY(th__cuda_present());
   d->index = index;
   d->process = th__load(&th__spin_process, TH__RELAXED);
   th__store(&d->lost, 0, TH__RELAXED);
@@ -172,11 +191,20 @@ static th_status cuda_open(int index, void **state) {
   TH_TRY(th__cuda_check(d, th__cu.device_get(&d->handle, index), "device"));
   if (d->context == NULL) TH_TRY(retain_context(d));
   th_status status = open_in_context(d);
-  d->open = status == TH_OK;
+  th__store(&d->open, status == TH_OK, TH__RELAXED);
   if (status == TH_OK)
     *state = d;
   else
-    cuda_close(d);
+    close_device(d);
+  return status;
+}
+
+static th_status cuda_open(int index, void **state) {
+  TH_TRY(th__cuda_present());
+  th__spin_watch_forks();
+  th__spin_lock(&life);
+  th_status status = open_device(index, state);
+  th__spin_unlock(&life);
   return status;
 }
 
@@ -200,7 +228,8 @@ static bool is_held_by_others(const th__cuda_device *d) {
 /* The device is lost, and stays so until everything is made anew: meanwhile calls for memory fail with the old text. */
 static th_status cuda_reset(void *state) {
   th__cuda_device *d = state;
-  int64_t limit = d->memory.limit;
+  th_memory_info before;
+  th__cuda_pool_figures(&d->memory, &before);
   close_lost(d);
   if (is_held_by_others(d))
     return th__fail(TH_EBUSY,
@@ -214,7 +243,7 @@ static th_status cuda_reset(void *state) {
     close_lost(d);
     return th__fail(status, "device_reset: no new context: %s", why);
   }
-  th__cuda_pool_set_limit(&d->memory, limit);
+  th__cuda_pool_set_limit(&d->memory, before.limit);
   th__store(&d->losing, 0, TH__RELAXED);
   th__store(&d->lost, 0, TH__RELEASE);
   return TH_OK;
@@ -245,9 +274,7 @@ static void cuda_free_owned(void *state, void *block, void *owner) {
   th__cuda_device *d = state;
   if (is_foreign(d)) return;
   th__cuda_pool_give_owned(&d->memory, block, owner);
-  if (d->open) return;
-  th__cuda_pool_close(&d->memory, false); /* an array that outlived the engine */
-  if (th__cuda_pool_empty(&d->memory)) release_context(d);
+  if (!th__load(&d->open, TH__RELAXED)) close_rest(d);
 }
 
 static void cuda_memory(void *state, th_memory_info *out) {

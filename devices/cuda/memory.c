@@ -463,11 +463,13 @@ void th__cuda_pool_reset_peak(th__cuda_pool *pool) {
 
 th_status th__cuda_pool_open(th__cuda_pool *pool, th__cuda_device *device, bool pinned,
                              int64_t limit) {
-  if (pool->device == NULL && uv_mutex_init(&pool->lock) != 0)
-    return th__fail(TH_ENOMEM, "cuda:%d: no mutex for a pool", device->index);
+  if (pool->device == NULL) {
+    if (uv_mutex_init(&pool->lock) != 0)
+      return th__fail(TH_ENOMEM, "cuda:%d: no mutex for a pool", device->index);
+    pool->device = device;
+    pool->pinned = pinned;
+  }
   uv_mutex_lock(&pool->lock); /* after a reset others look on */
-  pool->device = device;
-  pool->pinned = pinned;
   pool->limit = limit;
   pool->peak = pool->live; /* of arrays that outlived a shutdown */
   pool->hits = pool->misses = 0;

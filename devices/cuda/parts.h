@@ -117,8 +117,9 @@ th_status th__cuda_copy_wait(void *state, void *lane_handle);
 bool th__cuda_peer(void *state, void *other);
 th_status th__cuda_copy_peer(void *state, void *lane_handle, void *block, void *other,
                              const void *from, int64_t bytes);
-/* Does the host's part of the copies out of the lane up to seq, which has passed. */
-void th__cuda_land(th__cuda_lane *lane, uint64_t seq);
+/* Does the host's part of the copies out of the lane up to seq, which has passed. False: the device was lost, and tasks before seq
+ * may have been told so, so that nothing may come to where they wanted it. */
+bool th__cuda_land(th__cuda_lane *lane, uint64_t seq);
 
 /* --- pin.c --- */
 th_status th__cuda_pin(void *state, void *memory, int64_t bytes, uint64_t *out);
@@ -146,9 +147,9 @@ struct th__cuda_device {
   th__cu_device handle;
   th__cu_context context;   /* changes under the locks of both pools, and the engine's */
   _Atomic uint64_t at_rest; /* 0: the counter of lanes that are closed */
-  bool open;
-  uint32_t process;    /* among forks: the one that opened it */
-  uint32_t generation; /* of the context: from 1 */
+  _Atomic bool open;        /* false: what is given back may be the last of the context */
+  uint32_t process;         /* among forks: the one that opened it */
+  uint32_t generation;      /* of the context: from 1 */
   uint32_t peers
       [TH__CUDA_DEVICES]; /* generation of the peer to whose memory access is enabled; under the engine's lock */
   _Atomic uint8_t

@@ -150,8 +150,7 @@ bool th__cuda_point_done(void *state, th_point point) {
     if (!th__cuda_passed(lane, seq)) return false;
   }
   lane->polls = 0;
-  th__cuda_land(lane, seq);
-  return true;
+  return th__cuda_land(lane, seq);
 }
 
 void th__cuda_lane_flush(void *state, int index) {

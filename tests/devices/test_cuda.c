@@ -149,6 +149,38 @@ Test(cuda, an_array_outlives_the_engine) {
   stop();
 }
 
+typedef struct leaver {
+  th_array *a;
+  pthread_barrier_t *all;
+} leaver;
+
+static void *release_at_once(void *arg) {
+  leaver *l = arg;
+  (void)pthread_barrier_wait(l->all);
+  th_release(l->a);
+  return NULL;
+}
+
+/* The context goes once, with the last of them, whoever that is. */
+Test(cuda, threads_release_the_last_arrays_after_the_engine) {
+  enum { THREADS = 3 };
+  for (int round = 0; round < 100; round++) {
+    start("threads", 1, 1);
+    pthread_barrier_t all;
+    pthread_barrier_init(&all, NULL, THREADS);
+    leaver leavers[THREADS];
+    for (int t = 0; t < THREADS; t++) leavers[t] = (leaver){numbers(t, 0), &all};
+    cr_assert(eq(int, th_wait_all(), TH_OK));
+    cr_assert(eq(int, th_shutdown(), TH_OK));
+    pthread_t threads[THREADS];
+    for (int t = 0; t < THREADS; t++)
+      pthread_create(&threads[t], NULL, release_at_once, &leavers[t]);
+    for (int t = 0; t < THREADS; t++) pthread_join(threads[t], NULL);
+    pthread_barrier_destroy(&all);
+    stop(); /* what the fake finds */
+  }
+}
+
 /* ---- operators without a kernel ---- */
 
 Test(cuda, operators_go_over_the_cpu) {

@@ -2,6 +2,8 @@
  * It measures time (ctest: serial). */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -11,6 +13,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/thread.h"
 #include "support/tasks.h"
+#include "thrum/thrum.h"
 
 TestSuite(life, .timeout = 60);
 
@@ -43,6 +46,35 @@ Test(life, many_cycles_leak_nothing) {
     if (i == 5) live = th__mem_live();
   }
   cr_assert(eq(i64, th__mem_live(), live));
+}
+
+typedef struct leaver {
+  _Atomic bool done;
+} leaver;
+
+static void *use_and_leave(void *arg) {
+  leaver *l = arg;
+  th_array *a = th_ones(TH_SHAPE(100), TH_F32, th_cpu(0)), *b = th_add(a, a);
+  th_status status = th_wait(b);
+  th_release(a);
+  th_release(b);
+  th__store(&l->done, status == TH_OK, TH__RELEASE);
+  return NULL; /* what the library keeps for the thread ends beside the shutdown */
+}
+
+Test(life, threads_end_beside_a_shutdown) {
+  enum { THREADS = 3 };
+  int rounds = ENGINE_THREADS_AFTER_FORK ? 200 : 50;
+  for (int round = 0; round < rounds; round++) {
+    tasks_init("threads", 1, 0);
+    leaver leavers[THREADS] = {0};
+    pthread_t threads[THREADS];
+    for (int t = 0; t < THREADS; t++) pthread_create(&threads[t], NULL, use_and_leave, &leavers[t]);
+    for (int t = 0; t < THREADS; t++)
+      while (!th__load(&leavers[t].done, TH__ACQUIRE)) sched_yield();
+    cr_assert(eq(int, th_shutdown(), TH_OK));
+    for (int t = 0; t < THREADS; t++) pthread_join(threads[t], NULL);
+  }
 }
 
 Test(life, settings_are_checked) {
@@ -85,8 +117,8 @@ Test(life, fork_with_busy_workers) {
   for (int i = 0; i < 30; i++) {
     for (int k = 0; k < 200; k++) push_nop(k % 2 ? v : NULL, k % 2 ? NULL : v);
     if (i == 10) push_fail("pending", "an error", NULL, v);
-    if (ADDRESS_SANITIZER)
-      (void)th_wait_all(); /* its allocator's locks do not survive a fork among busy threads */
+    if (!ENGINE_THREADS_AFTER_FORK) /* locks of sanitizers do not survive a fork among busy threads */
+      (void)th_wait_all();
     pid_t child = fork();
     if (child == 0) _exit(in_child(v));
     int status = -1;

@@ -42,6 +42,22 @@ Test(ops_traced, work_and_shapes) {
   cr_assert(eq(int, th_shutdown(), TH_OK));
 }
 
+/* The thread's record of that engine is gone. */
+Test(ops_traced, arrays_of_an_earlier_engine_are_released) {
+  th_array *a[2];
+  for (int i = 0; i < 2; i++) a[i] = th_ones(TH_SHAPE(1000), TH_F32, th_cpu(0));
+  cr_assert(eq(int, th_wait_all(), TH_OK));
+  cr_assert(eq(int, th_shutdown(), TH_OK));
+  start(TH_PROFILE_ALL, 1);
+  th_release(a[0]); /* by a thread that the new engine does not know */
+  calculate();
+  th_release(a[1]);
+  json *trace = tracing_json();
+  (void)args_of(trace, "matmul");
+  json_free(trace);
+  cr_assert(eq(int, th_shutdown(), TH_OK));
+}
+
 static const char *note_of(const json *trace, const char *name) {
   return json_text(args_of(trace, name), "note");
 }

@@ -130,8 +130,8 @@ static bool forks(long n, char *message, size_t bytes) {
       if (push_count(&counter, &vars[k % 3], 1, &vars[(k + 1) % 4], 1) != TH_OK) ok = false;
     }
     if (th_add_scalar_inplace(a, 1) != TH_OK) ok = false;
-    if (ADDRESS_SANITIZER)
-      (void)th_wait_all(); /* its allocator's locks do not survive a fork among busy threads */
+    if (!ENGINE_THREADS_AFTER_FORK) /* locks of sanitizers do not survive a fork among busy threads */
+      (void)th_wait_all();
     pid_t child = fork();
     if (child == 0) _exit(in_child(vars[0], a));
     int status = -1;
