@@ -126,8 +126,8 @@ static th_status retain_context(th__cuda_device *d) {
   return TH_OK;
 }
 
-/* Nothing runs. With the context entered, or lost. */
-static void close_parts(th__cuda_device *d) {
+/* Nothing runs. With the context entered, or lost. Whether nothing uses the context any more. */
+static bool close_parts(th__cuda_device *d) {
   th__cuda_clock_close(d);
   th__cuda_lanes_close(d);
   th__cuda_launch_close(d);
@@ -138,23 +138,24 @@ static void close_parts(th__cuda_device *d) {
     th__free(l);
   }
   d->last_landing = NULL;
-  if (d->staging.device != NULL) th__cuda_pool_close(&d->staging, true);
-  if (d->memory.device != NULL) th__cuda_pool_close(&d->memory, th__cuda_is_lost(d));
+  if (d->staging.device != NULL) (void)th__cuda_pool_close(&d->staging, true);
+  bool unused = d->memory.device == NULL || th__cuda_pool_close(&d->memory, th__cuda_is_lost(d));
   for (int i = 0; i < TH__CUDA_LANES; i++) d->lanes[i].counter = &d->at_rest;
   if (d->counters != NULL) (void)th__cu.host_free(d->counters);
   d->counters = NULL;
+  return unused;
 }
 
 /* Held while a device opens or closes. Spinning, because a forked child must not find it taken. */
 static th__spin life;
 
-/* Under `life`. */
+/* Under `life`. Who gives memory back before the pool closes is seen there; who does so later, as the pool's lock orders it, sees
+ * that the device is not open any more, and closes the rest. */
 static void close_device(th__cuda_device *d) {
-  bool entered = th__cuda_push_context(d);
-  close_parts(d);
+  th__store(&d->open, false, TH__RELAXED);
+  bool entered = th__cuda_push_context(d), unused = close_parts(d);
   if (entered) th__cuda_pop_context(d);
-  th__store(&d->open, false, TH__RELAXED); /* the pool's lock orders it with what is given back */
-  if (th__cuda_pool_empty(&d->memory)) release_context(d);
+  if (unused) release_context(d);
 }
 
 static void cuda_close(void *state) {
@@ -166,10 +167,8 @@ static void cuda_close(void *state) {
 /* An array that outlived the engine gave its memory back. */
 static void close_rest(th__cuda_device *d) {
   th__spin_lock(&life);
-  if (!th__load(&d->open, TH__RELAXED)) {
-    th__cuda_pool_close(&d->memory, false);
-    if (th__cuda_pool_empty(&d->memory)) release_context(d);
-  }
+  if (!th__load(&d->open, TH__RELAXED) && th__cuda_pool_close(&d->memory, false))
+    release_context(d);
   th__spin_unlock(&life);
 }
 
@@ -212,7 +211,7 @@ static th_status cuda_open(int index, void **state) {
 
 static void close_lost(th__cuda_device *d) {
   bool entered = th__cuda_push_context(d);
-  close_parts(d);
+  (void)close_parts(d);
   if (entered) th__cuda_pop_context(d);
   release_context(d);
 }

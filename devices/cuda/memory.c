@@ -477,13 +477,6 @@ th_status th__cuda_pool_open(th__cuda_pool *pool, th__cuda_device *device, bool 
   return TH_OK;
 }
 
-bool th__cuda_pool_empty(th__cuda_pool *pool) {
-  uv_mutex_lock(&pool->lock);
-  bool empty = pool->table_used == 0;
-  uv_mutex_unlock(&pool->lock);
-  return empty;
-}
-
 /* What is taken goes with the context; its owners hear of it. */
 static void abandon_all(th__cuda_pool *pool) {
   for (size_t i = 0; i < pool->table_room; i++) {
@@ -500,12 +493,13 @@ static void abandon_all(th__cuda_pool *pool) {
 }
 
 /* Nothing runs any more. */
-void th__cuda_pool_close(th__cuda_pool *pool, bool abandon) {
+bool th__cuda_pool_close(th__cuda_pool *pool, bool abandon) {
   uv_mutex_lock(&pool->lock);
   for (int i = 0; i < TH__CUDA_LANES; i++) (void)reap(pool, i, true);
   if (abandon) abandon_all(pool);
   (void)trim(pool);
-  if (pool->table_used == 0) {
+  bool empty = pool->table_used == 0;
+  if (empty) {
     th__free(pool->table);
     pool->table = NULL;
     pool->table_room = 0;
@@ -515,4 +509,5 @@ void th__cuda_pool_close(th__cuda_pool *pool, bool abandon) {
     th__free(c);
   }
   uv_mutex_unlock(&pool->lock);
+  return empty;
 }

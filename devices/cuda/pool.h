@@ -42,9 +42,8 @@ typedef struct th__cuda_pool {
 
 th_status th__cuda_pool_open(th__cuda_pool *pool, th__cuda_device *device, bool pinned,
                              int64_t limit);
-/* What is taken comes back later; but not when it is abandoned with its context. */
-void th__cuda_pool_close(th__cuda_pool *pool, bool abandon);
-bool th__cuda_pool_empty(th__cuda_pool *pool); /* nothing is taken */
+/* What is taken comes back later; but not when it is abandoned with its context. Whether nothing is taken. */
+bool th__cuda_pool_close(th__cuda_pool *pool, bool abandon);
 /* Takes from what is free, what this thread's lane is about to be through with, what has passed, the system; then waits for what is
  * pending. TH_ENOMEM with the figures. */
 th_status th__cuda_pool_take(th__cuda_pool *pool, int64_t bytes, void **out);
