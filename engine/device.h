@@ -69,9 +69,10 @@ typedef struct th__device_ops {
   bool (*point_times)(void *state, th_point point, uint64_t *started, uint64_t *finished);
   /* (optional) Why the device will complete nothing more; NULL while it works. Unfinished tasks then fail with this text. */
   const char *(*lost)(void *state);
-  /* (optional) Makes a lost device work again, without its memory. Nothing is issued, and nothing will be before it returns.
-   * TH_EBUSY, TH_EDEVICE: it is still lost. */
+  /* (optional) Makes everything of a lost device anew but its memory. Nothing is issued, and nothing will be before it returns.
+   * TH_EBUSY, TH_EDEVICE: it did not succeed. Only after recovered() the device is not lost any more. */
   th_status (*reset)(void *state);
+  void (*recovered)(void *state);
 
   /* (optional) Memory of the host, in whole pages, becomes known to the device, which then copies from and to it without a detour;
    * unpin before it is freed, however late, with what pin answered. Thread-safe. */

@@ -31,6 +31,7 @@ typedef struct th__lanes {
   char last_text[48];
   _Atomic uint32_t outstanding, sleeping, wake;
   _Atomic uint32_t events; /* issues and completions; counted under the lock */
+  bool resetting;          /* made anew, but still lost: nothing is issued. Under the lock */
   bool has_thread;
   th__thread_handle handle;
 } th__lanes;
@@ -178,10 +179,20 @@ static bool issued(th__thread *self, th__task *task, lane *own, th_point point) 
   return true;
 }
 
+/* Takes the lock when no reset is half done. A body does not wait, as the reset may wait for it: what it issues is lost. */
+static void lock_whole(const th__thread *self, th__lanes *l) {
+  uv_mutex_lock(&l->lock);
+  while (l->resetting && self->frame == NULL) {
+    uv_mutex_unlock(&l->lock);
+    th__yield();
+    uv_mutex_lock(&l->lock);
+  }
+}
+
 bool th__lanes_issue(th__thread *self, th__task *task) {
   th__pool_device *device = th__task_device(task);
   th__lanes *l = device->lanes;
-  uv_mutex_lock(&l->lock);
+  lock_whole(self, l);
   edges e = {choose_lane(device, task), TH_OK};
   each_point(device, task, wait_point, &e);
   task->lane = (int8_t)e.lane;
@@ -267,15 +278,34 @@ bool th__lanes_poll(th__thread *self, th__pool_device *device) {
   return true;
 }
 
+/* Waits for bodies of other devices of the kind, which run under their locks: one that began before the reset may have the address
+ * of memory that is gone, and must still find the device lost. Under no lock, since such a body may issue here. */
+static void pass_peers(const th__pool_device *device) {
+  for (uint32_t i = 0; i < th__load(&th__the.n_devices, TH__ACQUIRE); i++) {
+    th__pool_device *d = th__load(&th__the.devices[i], TH__ACQUIRE);
+    if (d == device || d->ops != device->ops) continue;
+    uv_mutex_lock(&d->lanes->lock);
+    uv_mutex_unlock(&d->lanes->lock);
+  }
+}
+
 th_status th__lanes_reset(th__thread *self, th__pool_device *device) {
   th__lanes *l = device->lanes;
-  uv_mutex_lock(&l->lock);
+  lock_whole(self, l);
   bool lost = device->ops->lost(device->state) != NULL;
   /* On a lost device every look ends a task, and while we hold the lock nobody issues. */
   for (int i = 0; lost && i < l->n_lanes; i++)
     while (l->lanes[i].count > 0) (void)poll_lane(self, device, &l->lanes[i]);
   th_status status = lost ? device->ops->reset(device->state) : TH_OK;
+  l->resetting = lost && status == TH_OK;
   uv_mutex_unlock(&l->lock);
+  if (lost && status == TH_OK) {
+    pass_peers(device);
+    uv_mutex_lock(&l->lock);
+    device->ops->recovered(device->state);
+    l->resetting = false;
+    uv_mutex_unlock(&l->lock);
+  }
   if (lost) th__memory_freed();
   return status;
 }

@@ -224,7 +224,7 @@ static bool is_held_by_others(const th__cuda_device *d) {
          th__cu.context_state(d->handle, &flags, &active) == TH__CU_SUCCESS && active != 0;
 }
 
-/* The device is lost, and stays so until everything is made anew: meanwhile calls for memory fail with the old text. */
+/* The device is lost, and stays so: meanwhile calls fail with the old text. */
 static th_status cuda_reset(void *state) {
   th__cuda_device *d = state;
   th_memory_info before;
@@ -243,9 +243,13 @@ static th_status cuda_reset(void *state) {
     return th__fail(status, "device_reset: no new context: %s", why);
   }
   th__cuda_pool_set_limit(&d->memory, before.limit);
+  return TH_OK;
+}
+
+static void cuda_recovered(void *state) {
+  th__cuda_device *d = state;
   th__store(&d->losing, 0, TH__RELAXED);
   th__store(&d->lost, 0, TH__RELEASE);
-  return TH_OK;
 }
 
 /* ---- the table ---- */
@@ -318,6 +322,7 @@ const th__device_ops th__cuda_ops = {
     .point_times = th__cuda_point_times,
     .lost = cuda_lost,
     .reset = cuda_reset,
+    .recovered = cuda_recovered,
     .pin = th__cuda_pin,
     .unpin = th__cuda_unpin,
     .copy_in = th__cuda_copy_in,
