@@ -84,20 +84,25 @@ static th_status link_saved(const th__record *r, const th__saved *saved, th_arra
   return TH_OK;
 }
 
-/* Takes the saved arrays out of the record, or shares them when the graph is kept. */
+/* Takes the saved arrays out of the record, or shares them when the graph is kept. Since the walk began, hooks and gradients that
+ * were added to may have changed them. */
 static th_status consume(const th__walk *w, th__record *r, th__saved *saved) {
   int n = r->n_in + r->n_out;
   th__spin_lock(&r->lock);
   bool freed = r->freed;
-  if (!freed) {
+  th_status status = freed ? TH_OK : th__walk_check_saved(w, r);
+  if (!freed && status == TH_OK) {
     memcpy(saved, r->saved, (size_t)n * sizeof(*saved));
     for (int i = 0; i < n && w->retain; i++) {
       if (saved[i].array != NULL) th_retain(saved[i].array);
     }
-    if (!w->retain) r->freed = true;
+    if (w->retain)
+      r->users++;
+    else
+      r->freed = true;
   }
   th__spin_unlock(&r->lock);
-  return freed ? th__walk_fail_freed(w, r) : TH_OK;
+  return freed ? th__walk_fail_freed(w, r) : status;
 }
 
 static th_status check_result(const th__walk *w, const th__record *r, int i, const th_array *g) {
@@ -191,6 +196,7 @@ static th_status run_record(th__walk *w, th__entry *e, const scratch *s) {
   drop_gradients(w, e);
   status = distribute(w, e, s, status);
   if (w->retain) {
+    th__record_leave(r);
     for (int i = 0; i < n; i++) th_release(s->saved[i].array);
   } else {
     th__record_strip(r, s->saved);

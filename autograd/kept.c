@@ -35,11 +35,19 @@ bool th__is_exclusive(const th_array *a) {
          (a->storage == NULL || th__load(&a->storage->refs, TH__ACQUIRE) == 1);
 }
 
-/* Puts g (+1) in place of old, which is what is kept unless another thread was quicker: then nothing happens and false is
- * returned. */
-static bool exchange(th__record *r, th__kept *kept, const th_array *old, th_array *g) {
+/* What a thread saw of a gradient that it is going to exchange. */
+typedef struct seen {
+  th_array *old;
+  bool is_in_sum; /* what replaces it counts old, so nobody may have added to that meanwhile */
+  bool adding;
+  uint32_t added;
+} seen;
+
+/* Puts g (+1) in place of what was seen, unless another thread was quicker: then nothing happens and false is returned. */
+static bool exchange(th__record *r, th__kept *kept, const seen *s, th_array *g) {
   th__spin_lock(&r->lock);
-  bool current = kept->gradient == old && !kept->dead;
+  bool current = kept->gradient == s->old && !kept->dead;
+  if (s->is_in_sum && (kept->adding != 0 || kept->added != s->added)) current = false;
   th_array *before = kept->gradient;
   if (current) kept->gradient = g;
   th__spin_unlock(&r->lock);
@@ -47,30 +55,48 @@ static bool exchange(th__record *r, th__kept *kept, const th_array *old, th_arra
   return current;
 }
 
+/* Adds to old as it lies, if that is still what is kept; false: it is not. */
+static bool add_inplace(th__record *r, th__kept *kept, th_array *old, const th_array *g,
+                        th_status *status) {
+  th__spin_lock(&r->lock);
+  bool current = kept->gradient == old;
+  if (current) kept->adding++;
+  th__spin_unlock(&r->lock);
+  if (!current) return false;
+  *status = th_add_inplace(old, g);
+  th__spin_lock(&r->lock);
+  kept->adding--;
+  kept->added++;
+  th__spin_unlock(&r->lock);
+  return true;
+}
+
 /* Adds g to what is kept, or keeps it. Another thread may add or zero meanwhile, so each step is tried again when the gradient
- * was exchanged under it. */
+ * was changed under it. */
 static th_status store(th__record *r, th__kept *kept, th_array *g, bool create) {
   th_status status = TH_OK;
   for (bool done = false; !done && status == TH_OK;) {
     th__spin_lock(&r->lock);
-    th_array *old = kept->gradient;
-    bool replaced = old == NULL || kept->replaced;
+    seen s = {.old = kept->gradient, .adding = kept->adding != 0, .added = kept->added};
+    bool replaced = s.old == NULL || kept->replaced;
     done = kept->dead;
-    if (old != NULL) th_retain(old);
+    if (s.old != NULL) th_retain(s.old);
     th__spin_unlock(&r->lock);
     if (!done && replaced) {
-      done = exchange(r, kept, old, th_retain(g));
+      done = exchange(r, kept, &s, th_retain(g));
       if (!done) th_release(g);
-    } else if (!done && !create && !th_requires_grad(old)) {
-      status = th_add_inplace(old, g);
-      done = true;
+    } else if (!done && !create && !th_requires_grad(s.old)) {
+      done = add_inplace(r, kept, s.old, g, &status);
+    } else if (!done && s.adding) {
+      th__yield();
     } else if (!done) {
-      th_array *sum = th_add(old, g);
+      s.is_in_sum = true;
+      th_array *sum = th_add(s.old, g);
       if (sum == NULL) status = th_last_status();
-      done = sum != NULL && exchange(r, kept, old, sum);
+      done = sum != NULL && exchange(r, kept, &s, sum);
       if (!done) th_release(sum);
     }
-    th_release(old);
+    th_release(s.old);
   }
   return status;
 }

@@ -69,7 +69,18 @@ void th__record_strip(th__record *r, th__saved *saved) {
   for (int i = 0; i < r->n_in; i++) {
     if (r->parents[i] != NULL) th__record_release(r->parents[i]->record);
   }
-  if (r->drop != NULL) r->drop(r->params);
+  th__spin_lock(&r->lock);
+  r->stripped = true;
+  bool unused = r->users == 0;
+  th__spin_unlock(&r->lock);
+  if (unused && r->drop != NULL) r->drop(r->params);
+}
+
+void th__record_leave(th__record *r) {
+  th__spin_lock(&r->lock);
+  bool last = --r->users == 0 && r->stripped;
+  th__spin_unlock(&r->lock);
+  if (last && r->drop != NULL) r->drop(r->params);
 }
 
 static void destroy(th__record *r) {

@@ -42,16 +42,20 @@ typedef struct th__hook {
 typedef struct th__kept {
   th_array *gradient; /* +1 or NULL */
   th__hook *hooks;
-  bool stored;   /* walks leave the gradient here; false: there are only hooks */
-  bool replaced; /* a walk writes over the gradient instead of adding to it */
-  bool dead;     /* no array is left that could show the gradient */
+  bool stored;    /* walks leave the gradient here; false: there are only hooks */
+  bool replaced;  /* a walk writes over the gradient instead of adding to it */
+  bool dead;      /* no array is left that could show the gradient */
+  int adding;     /* threads that are adding to it in place */
+  uint32_t added; /* how often that was done */
 } th__kept;
 
 struct th__record {
   const th_op *op; /* NULL: a leaf */
   _Atomic int32_t refs;
-  th__spin lock;    /* guards saved, freed, what nodes keep */
+  th__spin lock;    /* guards saved, freed, stripped, users, what nodes keep */
   bool freed;       /* a backward consumed it: saved and the parents' references are gone */
+  bool stripped;    /* they are, and params go with the last of its users */
+  int users;        /* walks that keep the graph and are inside its vjp */
   int n_in, n_out;  /* n_out counts results: outputs, then written inputs */
   th__record *next; /* in the list of records to free, of one thread */
   th__node *base;   /* views: the node whose storage this shows (+1), else NULL */
@@ -59,7 +63,7 @@ struct th__record {
   th__node **parents; /* per input, +1; NULL: no gradient needed */
   th__saved *saved;   /* n_in inputs, then n_out results */
   void *params;
-  void (*drop)(void *params); /* ends params together with saved; or NULL */
+  void (*drop)(void *params); /* ends params together with saved, or after its last user; or NULL */
   th__kept *leaf;             /* leaves only: what their node keeps */
   th__node nodes[];           /* n_out */
 };
@@ -78,6 +82,8 @@ th_array *th__tape_alias(const th_array *a);
 th__record *th__tape_leaf(const th_array *a);
 /* Drops saved arrays and parents of a record marked freed; only by who set the mark. */
 void th__record_strip(th__record *r, th__saved *saved);
+/* A walk that was counted among the users is through with the vjp. */
+void th__record_leave(th__record *r);
 /* Whether calls on these arrays are recorded on this thread. */
 bool th__tape_records(const th_array *const *in, int n_in);
 /* Records a call by hand: the results' tasks are submitted already. saves as op->saves; drop (or NULL) belongs to the record when

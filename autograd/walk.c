@@ -209,19 +209,22 @@ static th_status fail_version(const th__walk *w, const th__record *r, int i) {
       (unsigned long long)s->version);
 }
 
+th_status th__walk_check_saved(const th__walk *w, const th__record *r) {
+  for (int i = 0; i < r->n_in + r->n_out; i++) {
+    const th__saved *s = &r->saved[i];
+    if (s->array != NULL && th_array_version(s->array) != s->version) return fail_version(w, r, i);
+  }
+  return TH_OK;
+}
+
 /* Whether the vjp of r can run. */
 static th_status check_record(const th__walk *w, th__record *r) {
   if (r->op->vjp == NULL) {
     return th__fail(TH_ENOSYS, "%s: operator %s has no gradient", w->who, r->op->name);
   }
-  int changed = -1;
   th__spin_lock(&r->lock);
   bool freed = r->freed;
-  for (int i = 0; i < r->n_in + r->n_out && !freed && changed < 0; i++) {
-    const th__saved *s = &r->saved[i];
-    if (s->array != NULL && th_array_version(s->array) != s->version) changed = i;
-  }
-  th_status status = changed >= 0 ? fail_version(w, r, changed) : TH_OK;
+  th_status status = freed ? TH_OK : th__walk_check_saved(w, r);
   th__spin_unlock(&r->lock);
   return freed ? th__walk_fail_freed(w, r) : status;
 }

@@ -51,6 +51,8 @@ void th__walk_end(th__walk *w); /* frees all but results */
 /* The number of r's entry, or -1. */
 int64_t th__walk_entry(const th__walk *w, const th__record *r);
 th_status th__walk_fail_freed(const th__walk *w, const th__record *r);
+/* Under the record's lock: TH_EVERSION if what its vjp needs was changed in place. */
+th_status th__walk_check_saved(const th__walk *w, const th__record *r);
 
 /* Flag of th__grads(): inputs are independent of each other, and no other leaf may take part. */
 #define TH__PARTIAL (1u << 31)

@@ -179,7 +179,7 @@ static int unfinished(th__thread *self, th_var *v, bool readers_too, th__ref *ou
 static th_status wait_refs(th__thread *self, const th__ref *refs, int n, int64_t timeout_ns,
                            const char *where) {
   if (timeout_ns == 0) return th__fail(TH_ETIMEDOUT, "%s: not ready", where);
-  int64_t deadline = timeout_ns < 0 ? -1 : th__now_ns() + timeout_ns;
+  int64_t deadline = th__deadline_ns(timeout_ns);
   uint64_t began = th__ticks();
   th_status status = TH_OK;
   for (int i = 0; i < n && status == TH_OK; i++)

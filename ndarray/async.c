@@ -271,7 +271,7 @@ th_status th_event_wait(th_event *e, int64_t timeout_ns) {
   if (e == NULL) return th__fail(TH_EINVAL, "th_event_wait: event is NULL");
   if (!th_event_ready(e)) TH_TRY(th__engine_ensure());
   if (!th_event_ready(e) && timeout_ns < 0 && e->done != NULL) TH_TRY(th_wait_var(e->done));
-  int64_t end = timeout_ns < 0 ? -1 : th__now_ns() + timeout_ns;
+  int64_t end = th__deadline_ns(timeout_ns);
   while (!th_event_ready(e)) {
     int64_t left = end < 0 ? -1 : end - th__now_ns();
     if (end >= 0 && left <= 0)

@@ -15,12 +15,33 @@ struct th_scope_state {
 
 static _Thread_local th_scope innermost TH__HOT; /* its address also names the thread */
 
+/* For when there is no memory: what the library makes on its way must still have somebody to release it. */
+enum { SPARE = 32 };
+static _Thread_local struct th_scope_state spare[SPARE];
+static _Thread_local uint32_t spare_used; /* a bit each */
+
+static th_scope take_spare(void) {
+  if (spare_used == UINT32_MAX) return NULL;
+  int i = __builtin_ctz(~spare_used);
+  spare_used |= UINT32_C(1) << i;
+  return &spare[i];
+}
+
+static void give_state(th_scope s) {
+  uintptr_t at = (uintptr_t)s - (uintptr_t)spare;
+  if (at < sizeof spare)
+    spare_used &= ~(UINT32_C(1) << (at / sizeof *spare));
+  else
+    th__free(s);
+}
+
 static void *put_aside(void) { return th__scope_suspend(); }
 static void put_back(void *saved) { (void)th__scope_resume(saved, NULL); }
 
 th_scope th_scope_begin(void) {
   if (th__engine_on_switch(put_aside, put_back) != TH_OK) return NULL;
   th_scope s = th__alloc(sizeof *s);
+  if (!s) s = take_spare();
   if (!s) return NULL;
   *s = (struct th_scope_state){.outer = innermost};
   return innermost = s;
@@ -91,7 +112,7 @@ void th_scope_end(th_scope s) {
     for (; refs > 0; refs--) th_release(a);
   }
   innermost = s->outer;
-  th__free(s);
+  give_state(s);
 }
 
 th_scope th__scope_suspend(void) {

@@ -60,25 +60,12 @@ void th__call_drop(th__op_call *c) {
   th__call_free(c);
 }
 
-/* The source of a transfer from a device whose memory is not for others to take. */
-static bool is_foreign(const th__op_call *c, int operand, th_task_context *context) {
-  const th_storage *s = c->storage[operand];
-  return (c->op->flags & TH_OP_TRANSFER) && operand == c->n_in - 1 &&
-         !(s->ops->caps & TH__CAP_HOST_MEMORY) &&
-         !th__device_same(s->device, th_context_device(context));
-}
-
-/* Memory of everything the call writes (and of what nobody ever wrote), and the addresses of all operands; NULL of a foreign one
- * that nobody ever wrote. */
+/* Memory of everything the call writes (and of what nobody ever wrote), and the addresses of all operands. */
 static th_status take_memory(th__op_call *c, th_task_context *context) {
   for (int i = 0; i < c->n_in + c->n_out; i++) {
     th_storage *s = c->storage[i];
     const th_layout *layout = &c->in[i]; /* those of outputs follow */
     char *data = th__load(&s->data, TH__ACQUIRE);
-    if (!data && is_foreign(c, i, context)) {
-      c->data[i] = NULL;
-      continue;
-    }
     if (!data) {
       TH_TRY(th__storage_ensure(s, i >= c->n_in, context));
       data = th__load(&s->data, TH__ACQUIRE);

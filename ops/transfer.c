@@ -86,11 +86,9 @@ bool th__transfer_straight(th_device from, th_device to) {
          th__device_open(from, &from_ops, &from_state) == TH_OK && ops->peer(state, from_state);
 }
 
-/* Between two devices that reach each other; the source has no gaps, see th_copy_to(). What nobody ever wrote has no values to copy,
- * and the target is as undefined as it was. */
+/* Between two devices that reach each other; the source has no gaps, see th_copy_to(). */
 static th_status copy_peer(th__op_call *c, const th__device_ops *device, const side *from,
                            const side *to, th_task_context *context) {
-  if (from->element == NULL) return TH_OK;
   return device->copy_peer(th__context_device_state(context), th__context_lane(context),
                            to->element, c->storage[c->n_in - 1]->state, from->element,
                            th__layout_bytes(&to->layout));

@@ -110,6 +110,12 @@ int64_t th__now_ns(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int64_t th__deadline_ns(int64_t timeout_ns) {
+  if (timeout_ns < 0) return -1;
+  int64_t now = th__now_ns();
+  return timeout_ns < INT64_MAX - now ? now + timeout_ns : INT64_MAX;
+}
+
 void th__sleep_ns(int64_t ns) {
   if (ns <= 0) return;
   int64_t end = th__now_ns() + ns;

@@ -19,6 +19,8 @@ int th__thread_processors(void); /* of the machine, usable or not; the same as l
 int th__thread_core_list(int *out, int most);
 bool th__thread_pin(int core); /* keeps the calling thread on it; false when the system refuses */
 int64_t th__now_ns(void);      /* CLOCK_MONOTONIC */
+/* When so many ns from now are over; INT64_MAX where that is beyond all numbers. -1, no limit, when negative. */
+int64_t th__deadline_ns(int64_t timeout_ns);
 void th__sleep_ns(int64_t ns);
 
 #endif

@@ -302,6 +302,65 @@ Test(backward, one_of_two_threads_gets_a_graph) {
   }
 }
 
+typedef struct contribution {
+  th_array *loss;
+  uint32_t flags;
+} contribution;
+
+static void contribute(void *arg) {
+  contribution *c = arg;
+  cr_assert(eq(int, th_backward(c->loss, c->flags), TH_OK), "%s", th_last_error());
+}
+
+/* One adds in place, the other puts a recorded sum in its place: nobody's contribution may get lost. */
+Test(backward, threads_with_and_without_create_graph_share_leaves) {
+  for (int round = 0; round < 300; round++) {
+    th_array *x = leaf(1), *first = th_multiply_scalar(x, 2);
+    cr_assert(eq(int, th_backward(first, 0), TH_OK));
+    th_array *a = th_multiply_scalar(x, 3), *b = th_multiply_scalar(x, 5);
+    contribution both[2] = {{a, TH_CREATE_GRAPH}, {b, 0}};
+    uv_thread_t threads[2];
+    for (int i = 0; i < 2; i++)
+      cr_assert(zero(uv_thread_create(&threads[i], contribute, &both[i])));
+    for (int i = 0; i < 2; i++) uv_thread_join(&threads[i]);
+    cr_assert(eq(dbl, th_item(th_grad(x)), 10), "round %d", round);
+    th_zero_grad(x);
+    th_array *all[] = {x, first, a, b};
+    for (int i = 0; i < 4; i++) th_release(all[i]);
+  }
+}
+
+/* What a walk still needs may be changed by the walk itself, where a gradient is added to, or by a hook. */
+Test(backward, saved_arrays_that_change_during_the_walk) {
+  th_array *w = leaf(1), *b = leaf(1), *c = scalar(3), *y = th_multiply_scalar(w, 2);
+  cr_assert(eq(int, th_backward(y, 0), TH_OK));
+  th_array *p = th_multiply(b, th_grad(w)), *q = th_multiply(w, c), *sum = th_add(p, q);
+  th_status status = th_backward(sum, 0);
+  if (status == TH_OK)
+    cr_assert(eq(dbl, th_item(th_grad(b)), 2));
+  else
+    cr_assert(eq(int, status, TH_EVERSION));
+  th_array *all[] = {w, b, c, y, p, q, sum};
+  for (int i = 0; i < 7; i++) th_release(all[i]);
+}
+
+static void change(th_array *gradient, void *user) {
+  (void)gradient;
+  bool before = th_grad_mode(false);
+  cr_assert(eq(int, th_add_scalar_inplace(user, 1), TH_OK));
+  th_grad_mode(before);
+}
+
+Test(backward, saved_arrays_that_a_hook_changes) {
+  th_array *x = leaf(1), *factor = scalar(2), *y = th_multiply(x, factor), *z = th_exp(y);
+  cr_assert(eq(int, th_on_grad(y, change, factor), TH_OK));
+  cr_assert(eq(int, th_backward(z, 0), TH_EVERSION));
+  cr_assert(says("argument 1 () of multiply was changed in place by add_scalar_inplace"), "%s",
+            th_last_error());
+  th_array *all[] = {x, factor, y, z};
+  for (int i = 0; i < 4; i++) th_release(all[i]);
+}
+
 static th_status run_copy(const th_kernel_args *k) {
   th__copy_elements(&k->in[0], k->in_data[0], &k->out[0], k->out_data[0]);
   return TH_OK;

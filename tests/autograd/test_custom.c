@@ -389,6 +389,45 @@ Test(custom, threads_may_share_what_is_recomputed) {
   th_release(s.loss);
 }
 
+typedef struct slow {
+  _Atomic int runs, go_on, dropped, used_late;
+} slow;
+
+/* Run again, it waits until the other walk is through. */
+static th_status double_slowly(th_array *const *in, int n_in, th_array **out, int n_out,
+                               void *user) {
+  slow *s = user;
+  if (atomic_fetch_add(&s->runs, 1) == 1)
+    while (!atomic_load(&s->go_on)) uv_sleep(1);
+  if (atomic_load(&s->dropped)) atomic_store(&s->used_late, 1);
+  out[0] = th_multiply_scalar(in[0], 2);
+  return TH_OK;
+}
+
+static void drop_slow(void *user) { atomic_store(&((slow *)user)->dropped, 1); }
+
+static void walk_and_keep(void *arg) {
+  cr_assert(eq(int, th_backward(arg, TH_RETAIN_GRAPH), TH_OK), "%s", th_last_error());
+}
+
+/* One walk keeps the graph and is inside the function, another consumes it: what the function uses stays until both are through. */
+Test(custom, functions_stay_until_the_last_walk_is_through) {
+  slow s = {0};
+  th_array *x = leaf(1), *h;
+  cr_assert(eq(int, th_recompute(double_slowly, &x, 1, &h, 1, &s, drop_slow), TH_OK));
+  th_array *one = th_sin(h), *two = th_cos(h);
+  uv_thread_t thread;
+  cr_assert(zero(uv_thread_create(&thread, walk_and_keep, one)));
+  while (atomic_load(&s.runs) < 2) uv_sleep(1);
+  cr_assert(eq(int, th_backward(two, 0), TH_OK), "%s", th_last_error());
+  atomic_store(&s.go_on, 1);
+  uv_thread_join(&thread);
+  cr_assert(eq(int, s.used_late, 0));
+  cr_assert(eq(int, s.dropped, 1), "and no longer");
+  th_array *all[] = {x, h, one, two};
+  for (int i = 0; i < 4; i++) th_release(all[i]);
+}
+
 /* --- memory --- */
 
 /* All that this file is about at once; TH_OK or the first failure. */

@@ -55,6 +55,27 @@ Test(scope, nothing_else) {
   expect_nothing_left();
 }
 
+/* Of those that the library opens on its way, too: what is made there would have no owner. */
+Test(scope, begins_without_memory) {
+  enum { MOST = 32 };
+  th_scope scopes[MOST + 1];
+  cr_assert(eq(int, th_init(NULL), TH_OK));
+  for (int round = 0; round < 2; round++) {
+    th__mem_fail_after(0);
+    for (int i = 0; i <= MOST; i++) scopes[i] = th_scope_begin();
+    th__mem_fail_after(-1);
+    for (int i = 0; i < MOST; i++) cr_assert(scopes[i] != NULL, "%d", i);
+    cr_assert(scopes[MOST] == NULL && th_last_status() == TH_ENOMEM);
+    make();
+    for (int i = MOST - 1; i >= 0; i--) {
+      if (i == 7) make();
+      th_scope_end(scopes[i]);
+      if (i == MOST - 1) cr_assert(eq(i64, live(), 0), "it has gone with its scope");
+    }
+  }
+  expect_nothing_left();
+}
+
 Test(scope, keep_hands_over) {
   th_scope s = th_scope_begin();
   th_array *first = make(), *middle = make(), *last = make();

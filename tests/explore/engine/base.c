@@ -73,6 +73,9 @@ void base_thread_is_idle(void) { (void)th__starved_idle(th__self()); }
 /* --- engine/base/thread.h --- */
 
 int64_t th__now_ns(void) { return ex_now_ns(); }
+int64_t th__deadline_ns(int64_t timeout_ns) {
+  return timeout_ns < 0 ? -1 : ex_now_ns() + timeout_ns;
+}
 int th__thread_cores(void) { return 3; } /* two guests in a parallel loop */
 int th__thread_core_list(int *out, int most) { return 0; }
 bool th__thread_pin(int core) { return false; }
