@@ -70,7 +70,7 @@ typedef struct th__device_ops {
   /* (optional) Why the device will complete nothing more; NULL while it works. Unfinished tasks then fail with this text. */
   const char *(*lost)(void *state);
   /* (optional) Makes everything of a lost device anew but its memory. Nothing is issued, and nothing will be before it returns.
-   * TH_EBUSY, TH_EDEVICE: it did not succeed. Only after recovered() the device is not lost any more. */
+   * TH_EBUSY, TH_EDEVICE: it did not succeed. recovered (optional): until then it is still lost. */
   th_status (*reset)(void *state);
   void (*recovered)(void *state);
 

@@ -40,8 +40,8 @@ th__ref th__blocker(th__ref ref) {
   th__task *t = th__task_at(TH__REF_SLOT(ref));
   uint64_t word = th__load(&t->word, TH__ACQUIRE);
   if (TH__WORD_PHASE(word) != TH__RUNNING) return predecessor(ref);
-  /* With its token open the body may have returned: then its thread waits for something else. */
-  return word & TH__TOKEN_OPEN ? 0 : waited_for(ref);
+  /* With its token open, or without memory, the body may have returned: then its thread waits for something else. */
+  return word & (TH__TOKEN_OPEN | TH__STARVING) ? 0 : waited_for(ref);
 }
 
 th__ref th__pending_at(uint32_t slot, uint64_t *sequence) {

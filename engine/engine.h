@@ -25,10 +25,10 @@ void th__log(th_log_level level, const char *format, ...) TH_PRINTF(2, 3);
 /* In th_task.flags: name is neither changed nor freed as long as the process lives, so traces need not look at it each time. */
 #define TH__TASK_NAME_LASTS (UINT32_C(1) << 31)
 
-/* Returned by a task body that found no memory and changed nothing: the engine runs it again when some was freed. When
- * nothing else can free any, `th__context_last_chance` is true and the body must fail with TH_ENOMEM instead. */
+/* Returned by a task body that found no memory and changed nothing: the engine runs it again when some was freed. It asks
+ * `th__context_last_chance` first: when nothing else can free any, that is true and the body must fail with TH_ENOMEM instead. */
 #define TH__STARVED ((th_status)1)
-bool th__context_last_chance(const th_task_context *context);
+bool th__context_last_chance(th_task_context *context);
 /* Tells the engine that a device got memory back. Cheap when no task starves. */
 void th__memory_freed(void);
 /* The memory that a device may hold is known or has changed: the run-ahead limit in bytes follows. cpu:0 decides it; until that is

@@ -11,6 +11,7 @@ static th__spin list_lock;
 static th__failure *unseen[KEPT];
 static uint32_t n_unseen;    /* in the list */
 static uint64_t n_uncounted; /* beyond the list */
+static th__failure *beyond;  /* the first of these */
 
 /* Stands in when there is no memory for a record of its own. Never freed. */
 static th__failure no_memory = {.refs = 1,
@@ -25,6 +26,32 @@ th__failure *th__failure_retain(th__failure *f) {
 void th__failure_release(th__failure *f) {
   if (f == NULL || f == &no_memory) return;
   if (th__fetch_sub(&f->refs, 1, TH__ACQ_REL) == 1) th__free(f);
+}
+
+/* Under list_lock. Those that somebody has met leave the list; *gone are to be released. Returns how many. */
+static uint32_t drop_observed(th__failure *gone[KEPT]) {
+  uint32_t n = 0, kept = 0;
+  for (uint32_t i = 0; i < n_unseen; i++) {
+    if (th__load(&unseen[i]->observed, TH__RELAXED))
+      gone[n++] = unseen[i];
+    else
+      unseen[kept++] = unseen[i];
+  }
+  n_unseen = kept;
+  return n;
+}
+
+static void note_unseen(th__failure *f) {
+  th__failure *gone[KEPT];
+  th__spin_lock(&list_lock);
+  uint32_t n = n_unseen == KEPT ? drop_observed(gone) : 0;
+  if (n_unseen < KEPT) {
+    unseen[n_unseen++] = th__failure_retain(f);
+  } else {
+    if (n_uncounted++ == 0) beyond = th__failure_retain(f);
+  }
+  th__spin_unlock(&list_lock);
+  for (uint32_t i = 0; i < n; i++) th__failure_release(gone[i]);
 }
 
 th__failure *th__failure_new(th_status status, const th__task *task, const char *text) {
@@ -45,13 +72,7 @@ th__failure *th__failure_new(th_status status, const th__task *task, const char 
       snprintf(f->text, sizeof f->text, "%s: %s", name, text);
     }
   }
-  th__spin_lock(&list_lock);
-  if (n_unseen < KEPT) {
-    unseen[n_unseen++] = th__failure_retain(f);
-  } else {
-    n_uncounted++;
-  }
-  th__spin_unlock(&list_lock);
+  note_unseen(f);
   return f;
 }
 
@@ -140,15 +161,18 @@ th_status th__var_error(th_var *v) {
 }
 
 th_status th__failures_collect(void) {
-  th__failure *taken[KEPT];
+  th__failure *taken[KEPT + 1];
   th__spin_lock(&list_lock);
   uint32_t n = n_unseen;
   uint64_t count = n_uncounted;
   memcpy(taken, unseen, n * sizeof *taken);
+  if (beyond != NULL) taken[n++] = beyond, count--;
+  beyond = NULL;
   n_unseen = 0;
   n_uncounted = 0;
   th__spin_unlock(&list_lock);
-  th__failure *first = NULL;
+  /* Of those beyond the list only the first is known; that one stands for the others. */
+  th__failure *first = count > 0 ? taken[n - 1] : NULL;
   for (uint32_t i = 0; i < n; i++) {
     if (th__load(&taken[i]->observed, TH__RELAXED)) continue;
     if (first == NULL || taken[i]->sequence < first->sequence) first = taken[i];
@@ -170,11 +194,13 @@ th_status th__failures_collect(void) {
 
 void th__failures_free(void) {
   for (uint32_t i = 0; i < n_unseen; i++) th__failure_release(unseen[i]);
+  th__failure_release(beyond);
   th__failures_forget();
 }
 
 void th__failures_forget(void) {
   n_unseen = 0;
   n_uncounted = 0;
+  beyond = NULL;
   list_lock = (th__spin){0};
 }

@@ -130,8 +130,10 @@ static verdict look(th__thread *self, path *p, th__ref *down) {
   if (TH__WORD_GENERATION(word) != TH__REF_GENERATION(s->ref)) return RETRY;
   bool lanes = th__load(&t->kind_flags, TH__RELAXED) & TH__LANE_TASK;
   if (TH__WORD_READY(word)) return run_found(self, p, t, lanes);
+  /* Its body has returned, to wait for memory or a token: the thread that ran it has nothing to do with it any more. */
+  bool left = (word & TH__STARVING) || ((word & TH__TOKEN_OPEN) && TH__WORD_PREDS(word) > 0);
   switch (TH__WORD_PHASE(word)) {
-  case TH__RUNNING: return look_running(self, p, s, down);
+  case TH__RUNNING: return left ? DEAD_END : look_running(self, p, s, down);
   case TH__PENDING:
   case TH__JOIN:
     *down = next_edge(s);

@@ -302,7 +302,7 @@ th_status th__lanes_reset(th__thread *self, th__pool_device *device) {
   if (lost && status == TH_OK) {
     pass_peers(device);
     uv_mutex_lock(&l->lock);
-    device->ops->recovered(device->state);
+    if (device->ops->recovered != NULL) device->ops->recovered(device->state);
     l->resetting = false;
     uv_mutex_unlock(&l->lock);
   }

@@ -46,7 +46,7 @@ static th_status parse_mode(const char *text, th__mode *mode, uint64_t *seed) {
     char *end;
     *seed = strtoull(colon + 1, &end, 10);
     size_t n = (size_t)(colon - text);
-    bool whole = *end == 0;
+    bool whole = *end == 0 && strlen(text) < 64;
     if (whole && n == 7 && strncmp(text, "shuffle", n) == 0) *mode = TH__MODE_SHUFFLE;
     if (whole && n == 15 && strncmp(text, "shuffle-threads", n) == 0)
       *mode = TH__MODE_SHUFFLE_THREADS;
@@ -81,6 +81,16 @@ static th_status check_config(const th_config *c) {
   return TH_OK;
 }
 
+/* What the program's pointers lead to is copied, since it may change. Texts that stand are short. */
+static void keep_config(th_config *c) {
+  static char engine[64];
+  static th_allocator allocator;
+  if (c->engine != NULL) memmove(engine, c->engine, strlen(c->engine) + 1);
+  if (c->engine != NULL) c->engine = engine;
+  if (c->allocator != NULL) allocator = *c->allocator;
+  if (c->allocator != NULL) c->allocator = &allocator;
+}
+
 /* Environment over defaults; what config sets wins over both. */
 static th_status fill_config(const th_config *config, const th__env *env, uint64_t *seed) {
   th_config *c = &th__the.config;
@@ -95,7 +105,9 @@ static th_status fill_config(const th_config *config, const th__env *env, uint64
   if (!c->pin_workers) c->pin_workers = env->pin;
   th__the.strict_device = env->strict_device;
   TH_TRY(th__log_open(c, env->log));
-  return parse_mode(c->engine, &th__the.mode, seed);
+  TH_TRY(parse_mode(c->engine, &th__the.mode, seed));
+  keep_config(c);
+  return TH_OK;
 }
 
 /* The process ends: workers take no more, what runs may end within the time limit, then everything is left as it is. */
@@ -203,6 +215,7 @@ static void zero_counters(void) {
   th__store(&th__the.limit_waiters, 0, TH__RELAXED);
   th__store(&th__the.limit_waits, 0, TH__RELAXED);
   th__store(&th__the.fallbacks, 0, TH__RELAXED);
+  th__limit_forget();
 }
 
 /* Everything that start() made goes; under starting. */

@@ -19,6 +19,8 @@ void th__limit_memory(int64_t memory, bool decides) {
   th__store(&byte_limit, set != 0 ? set : memory / 4, TH__RELAXED);
 }
 
+void th__limit_forget(void) { th__store(&byte_limit, 0, TH__RELAXED); }
+
 static int64_t op_limit(void) {
   int64_t limit = th__the.config.max_ops;
   return limit > 0 && limit < HARD_LIMIT ? limit : HARD_LIMIT;
@@ -53,7 +55,7 @@ static bool bytes_over(const th__thread *self, int64_t bytes) {
   int64_t limit = th__load(&byte_limit, TH__RELAXED);
   if (limit <= 0) return false;
   int64_t pending = th__load(&th__the.bytes, TH__RELAXED) - self->bytes_kept;
-  return pending > 0 && pending + bytes > limit && th__in_flight() > 0;
+  return pending > 0 && bytes > limit - pending && th__in_flight() > 0;
 }
 
 /* Where no worker runs tasks the setting cannot be kept: the submission would never return. */

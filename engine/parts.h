@@ -100,6 +100,7 @@ static inline th_status th__admit(th__thread *self, int64_t bytes, bool try_only
   self->credit--;
   return TH_OK;
 }
+void th__limit_forget(void);                           /* at shutdown */
 void th__memory_take(th__thread *self, int64_t bytes); /* a task that will allocate is pending */
 void th__memory_done(th__thread *self, int64_t bytes);
 void th__limit_poke(void); /* after completions, when somebody waits at the limit */

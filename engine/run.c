@@ -52,16 +52,26 @@ TH__APART void fail_body(th__thread *self, th__task *task, th_status status, boo
        text || self->error->status == status ? self->error->text : th_status_text(status));
 }
 
+/* Of a body that did not return TH_OK. What is positive is no status, but for who found no memory and was told to come again. */
+TH__APART th_status body_failed(th__thread *self, th__task *task, th_status status,
+                                th_task_context *context) {
+  if (status == TH__STARVED && context->starves) return status;
+  if (status > 0)
+    status = th_context_fail(context, TH_EINVAL, "the body returned %d, which is no status",
+                             (int)status);
+  fail_body(self, task, status, context->failed_text);
+  return status;
+}
+
 TH__INLINED th_status call_body(th__thread *self, th__task *task, const th__kind *kind, th__ref ref,
                                 void *lane_handle) {
-  th_task_context context = {self, task, lane_handle, false};
+  th_task_context context = {self, task, lane_handle, false, false};
   th__frame frame = {self->frame, ref};
   self->frame = &frame;
   if (lane_handle == NULL) th__store(&task->owner, self->number, TH__RELAXED);
   th_status status = kind->run(th__task_arg(task), &context);
   self->frame = frame.outer;
-  if (__builtin_expect(status < 0, 0)) fail_body(self, task, status, context.failed_text);
-  return status;
+  return __builtin_expect(status == TH_OK, 1) ? status : body_failed(self, task, status, &context);
 }
 
 /* As call_body(), with this thread's error put aside: a helping thread has one of its own. */

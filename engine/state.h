@@ -170,6 +170,7 @@ struct th_task_context {
   th__task *task;
   void *lane_handle;
   bool failed_text; /* th_context_fail() set this thread's message */
+  bool starves;     /* found no memory and was told that there may be some later */
 };
 
 /* What went wrong in a task; shared by all variables it poisons. */

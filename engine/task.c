@@ -104,9 +104,12 @@ static void begin(uint32_t slot, uint32_t generation) {
   th__store(&t->done_list, (uint64_t)generation << 32, TH__RELEASE);
 }
 
-/* Under depot_lock. The first generation of a chunk's slots that nothing remembers. */
+/* Under depot_lock. The first generation of a chunk's slots: behind those of before, as far as anybody remembers, else one that no
+ * other start of the engine begins with, so that tokens of an earlier one match nothing. */
 static uint32_t first_generation(uint32_t chunk) {
-  return chunk_base[chunk] != 0 ? chunk_base[chunk] : 1;
+  if (chunk_base[chunk] != 0) return chunk_base[chunk];
+  uint32_t first = 1 + (th__the.epoch - 1) * UINT32_C(0x9E3779B1);
+  return first != 0 ? first : 1;
 }
 
 /* A help, no more: where it fails, pages come one by one. */

@@ -109,9 +109,11 @@ void *th__context_lane(const th_task_context *context) { return context->lane_ha
 uint64_t th__context_sequence(const th_task_context *context) {
   return th__load(&context->task->sequence, TH__RELAXED);
 }
-bool th__context_last_chance(const th_task_context *context) {
+bool th__context_last_chance(th_task_context *context) {
   const th__pool_device *device = th__task_device(context->task);
   /* What is on a lane already cannot be taken off it. */
   bool later = device->lanes != NULL && !(device->ops->caps & TH__CAP_ISSUES_NOW);
-  return later || th__last_chance(context->task);
+  bool last = later || th__last_chance(context->task);
+  context->starves = !last;
+  return last;
 }

@@ -296,7 +296,8 @@ static th_status wait_many(const char *where, int device) {
 th_status th_wait_all(void) {
   TH_TRY(th__engine_ensure());
   TH_TRY(wait_many("th_wait_all", -1));
-  int64_t keep = (th__the.config.max_ops > 0 ? th__the.config.max_ops : 8192) + 8192;
+  int64_t limit = th__the.config.max_ops > 0 ? th__the.config.max_ops : 8192;
+  int64_t keep = limit < TH__SLOTS ? limit + 8192 : TH__SLOTS;
   if (keep < th__slots_used()) {
     th__slots_flush(th__self()); /* what this thread keeps aside may be the last of a chunk */
     th__slots_trim((uint32_t)keep);

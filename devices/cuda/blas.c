@@ -51,6 +51,8 @@ static th_status open_handle(th__cuda_lane *lane) {
   TH_TRY(check(d, blas.create(&handle), "handle"));
   lane->blas = handle;
   TH_TRY(check(d, blas.set_stream(handle, lane->stream), "stream"));
+  /* Halves are added up in f32, also where k is split among blocks. */
+  TH_TRY(check(d, blas.set_math_mode(handle, TH__CUBLAS_SUMS_AS_COMPUTED), "math mode"));
   th__last_error kept = *th__error_slot();
   th_memory_info memory;
   th__cuda_pool_figures(&d->memory, &memory);

@@ -14,6 +14,7 @@ typedef cublasOperation_t th__cublas_operation;
 typedef cudaDataType th__cublas_type;
 typedef cublasComputeType_t th__cublas_compute;
 typedef cublasGemmAlgo_t th__cublas_algorithm;
+typedef cublasMath_t th__cublas_math;
 #else
 typedef int th__cublas_status;
 typedef struct cublasContext *th__cublas_handle;
@@ -21,6 +22,7 @@ typedef int th__cublas_operation;
 typedef int th__cublas_type;
 typedef int th__cublas_compute;
 typedef int th__cublas_algorithm;
+typedef int th__cublas_math;
 #endif
 
 #define TH__CUBLAS_CONSTANTS(X)                                                                    \
@@ -35,7 +37,8 @@ typedef int th__cublas_algorithm;
   X(TH__CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F, 68)                                                \
   X(TH__CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_COMPUTE_32F_FAST_TF32, 77)                            \
   X(TH__CUBLAS_COMPUTE_64F, CUBLAS_COMPUTE_64F, 70)                                                \
-  X(TH__CUBLAS_GEMM_DEFAULT, CUBLAS_GEMM_DEFAULT, -1)
+  X(TH__CUBLAS_GEMM_DEFAULT, CUBLAS_GEMM_DEFAULT, -1)                                              \
+  X(TH__CUBLAS_SUMS_AS_COMPUTED, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION, 16)
 
 #define TH__CUBLAS_ENUM(ours, theirs, value) ours = (value),
 enum { TH__CUBLAS_CONSTANTS(TH__CUBLAS_ENUM) };
@@ -45,6 +48,7 @@ enum { TH__CUBLAS_CONSTANTS(TH__CUBLAS_ENUM) };
   X(destroy, cublasDestroy_v2, (th__cublas_handle handle))                                         \
   X(set_stream, cublasSetStream_v2, (th__cublas_handle handle, th__cu_stream stream))              \
   X(set_workspace, cublasSetWorkspace_v2, (th__cublas_handle handle, void *block, size_t bytes))   \
+  X(set_math_mode, cublasSetMathMode, (th__cublas_handle handle, th__cublas_math mode))            \
   X(gemm, cublasGemmStridedBatchedEx_64,                                                           \
     (th__cublas_handle handle, th__cublas_operation a_operation, th__cublas_operation b_operation, \
      int64_t m, int64_t n, int64_t k, const void *alpha, const void *a, th__cublas_type a_type,    \

@@ -91,8 +91,9 @@ bool th__cuda_land(th__cuda_lane *lane, uint64_t seq) {
 
 /* Waits for a lane and lands everything of it. */
 static th_status land_now(th__cuda_lane *lane) {
-  bool landed = th__cuda_await(lane) && th__cuda_land(lane, UINT64_MAX);
-  return landed ? TH_OK : th__cuda_alive(lane->device);
+  if (th__cuda_await(lane) && th__cuda_land(lane, UINT64_MAX)) return TH_OK;
+  TH_TRY(th__cuda_alive(lane->device));
+  return th__fail(TH_EDEVICE, "cuda:%d has no context", lane->device->index);
 }
 
 th_status th__cuda_copy_wait(void *state, void *lane_handle) { return land_now(lane_handle); }

@@ -21,6 +21,7 @@ static bool is_fatal(th__cu_result result) {
   switch (result) {
   case TH__CU_DEINITIALIZED:
   case TH__CU_UNCORRECTABLE_ECC:
+  case TH__CU_UNCORRECTABLE_NVLINK:
   case TH__CU_ILLEGAL_ADDRESS:
   case TH__CU_LAUNCH_TIMEOUT:
   case TH__CU_CONTEXT_IS_DESTROYED:
@@ -30,6 +31,8 @@ static bool is_fatal(th__cu_result result) {
   case TH__CU_MISALIGNED_ADDRESS:
   case TH__CU_INVALID_ADDRESS_SPACE:
   case TH__CU_INVALID_PC:
+  case TH__CU_CONTAINED:
+  case TH__CU_TENSOR_MEMORY_LEAK:
   case TH__CU_LAUNCH_FAILED: return true;
   default: return false;
   }
@@ -60,8 +63,13 @@ th_status th__cuda_check(th__cuda_device *d, th__cu_result result, const char *w
                   d->index, what, th__cuda_result_text(result, text, sizeof text));
 }
 
+th_status th__cuda_judge(th__cuda_device *d, th__cu_result result, const char *what) {
+  return result == TH__CU_SUCCESS || result == TH__CU_NOT_READY ? TH_OK : lose(d, result, what);
+}
+
 bool th__cuda_push_context(th__cuda_device *d) {
-  return d->context != NULL && th__cu.context_push(d->context) == TH__CU_SUCCESS;
+  return d->context != NULL &&
+         th__cuda_judge(d, th__cu.context_push(d->context), "context") == TH_OK;
 }
 
 void th__cuda_pop_context(th__cuda_device *d) {

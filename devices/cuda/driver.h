@@ -49,11 +49,14 @@ typedef int th__cu_pointer_attribute;
   X(TH__CU_ASSERT, CUDA_ERROR_ASSERT, 710)                                                         \
   X(TH__CU_LAUNCH_FAILED, CUDA_ERROR_LAUNCH_FAILED, 719)                                           \
   X(TH__CU_UNCORRECTABLE_ECC, CUDA_ERROR_ECC_UNCORRECTABLE, 214)                                   \
+  X(TH__CU_UNCORRECTABLE_NVLINK, CUDA_ERROR_NVLINK_UNCORRECTABLE, 220)                             \
   X(TH__CU_HARDWARE_STACK_ERROR, CUDA_ERROR_HARDWARE_STACK_ERROR, 714)                             \
   X(TH__CU_ILLEGAL_INSTRUCTION, CUDA_ERROR_ILLEGAL_INSTRUCTION, 715)                               \
   X(TH__CU_MISALIGNED_ADDRESS, CUDA_ERROR_MISALIGNED_ADDRESS, 716)                                 \
   X(TH__CU_INVALID_ADDRESS_SPACE, CUDA_ERROR_INVALID_ADDRESS_SPACE, 717)                           \
   X(TH__CU_INVALID_PC, CUDA_ERROR_INVALID_PC, 718)                                                 \
+  X(TH__CU_CONTAINED, CUDA_ERROR_CONTAINED, 226)                                                   \
+  X(TH__CU_TENSOR_MEMORY_LEAK, CUDA_ERROR_TENSOR_MEMORY_LEAK, 721)                                 \
   X(TH__CU_MULTIPROCESSORS, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 16)                          \
   X(TH__CU_64_BIT_MEMOPS, CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS, 122)                  \
   X(TH__CU_STREAM_NON_BLOCKING, CU_STREAM_NON_BLOCKING, 1)                                         \

@@ -199,6 +199,9 @@ static inline bool th__cuda_is_lost(const th__cuda_device *d) {
 th_status th__cuda_alive(th__cuda_device *d);
 /* TH_OK, or what the result of call `what` means; one that kills the context loses the device. */
 th_status th__cuda_check(th__cuda_device *d, th__cu_result result, const char *what);
+/* The same of calls that only ask the context how things stand, or wait for that: any answer but "done" and "not ready" loses the
+ * device, known by its number or not, as nobody would ever hear of what was issued. */
+th_status th__cuda_judge(th__cuda_device *d, th__cu_result result, const char *what);
 /* The device's context becomes this thread's, until popped. */
 bool th__cuda_push_context(th__cuda_device *d);
 void th__cuda_pop_context(th__cuda_device *d);

@@ -112,7 +112,7 @@ static void query_marks(th__cuda_lane *lane) {
   for (uint32_t i = 0; i < lane->count; i++) {
     th__cu_result result = th__cu.event_query(mark_at(lane, i)->event);
     if (result != TH__CU_SUCCESS) {
-      if (result != TH__CU_NOT_READY) (void)th__cuda_check(lane->device, result, "event query");
+      (void)th__cuda_judge(lane->device, result, "event query");
       break;
     }
     passed = mark_at(lane, i)->seq;
@@ -132,9 +132,7 @@ static void ask_driver(th__cuda_lane *lane) {
   if (polls == 1) lane->asked_ns = ns;
   if (!turn && ns - lane->asked_ns < ASK_AFTER) return;
   lane->asked_ns = ns;
-  th__cu_result result = th__cu.stream_query(lane->stream);
-  if (result != TH__CU_SUCCESS && result != TH__CU_NOT_READY)
-    (void)th__cuda_check(lane->device, result, "stream");
+  (void)th__cuda_judge(lane->device, th__cu.stream_query(lane->stream), "stream");
 }
 
 bool th__cuda_point_done(void *state, th_point point) {
@@ -163,7 +161,7 @@ void th__cuda_lane_flush(void *state, int index) {
 bool th__cuda_await(th__cuda_lane *lane) {
   th__cuda_device *d = lane->device;
   if (!th__cuda_push_context(d)) return false;
-  th_status status = th__cuda_check(d, th__cu.stream_synchronize(lane->stream), "stream");
+  th_status status = th__cuda_judge(d, th__cu.stream_synchronize(lane->stream), "stream");
   th__cuda_pop_context(d);
   return status == TH_OK;
 }

@@ -8,6 +8,9 @@ int64_t th__cuda_loop_most = INT64_C(1) << 30;
 
 th_status th__cuda_blocks(th_task_context *context, const th__cuda_image *image,
                           th__cuda_kernel *kernel, int64_t blocks, void **args) {
+  if (blocks > INT32_MAX)
+    return th__fail(TH_ENOSYS, "%s: %lld blocks are more than a launch takes", kernel->name,
+                    (long long)blocks);
   const unsigned grid[3] = {(unsigned)blocks, 1, 1}, block[3] = {TH__CUDA_BLOCK, 1, 1};
   return th__cuda_launch(context, image, kernel, grid, block, 0, args);
 }

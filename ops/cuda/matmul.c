@@ -44,11 +44,18 @@ static bool readable(const operand *o) {
          rows_readable(o->columns, o->rows, o->column, o->row);
 }
 
+/* From matrix to matrix; the library says nothing of negative distances. */
+static bool goes_forward(const th_layout *batch) {
+  for (int d = 0; d < batch->ndim; d++)
+    if (batch->strides[d] < 0) return false;
+  return true;
+}
+
 /* The operand, or a copy without gaps if the library cannot read it. */
 static th_status prepare(const th_kernel_args *k, int i, bool integer, operand *o) {
   th_layout l = k->in[i];
   *o = operand_of(&l, k->in_data[i], i == 0);
-  if (integer || readable(o)) return TH_OK;
+  if (integer || (readable(o) && goes_forward(&o->batch))) return TH_OK;
   void *room;
   th__layout_set_contiguous(&l);
   TH_TRY(th__cuda_scratch(k->context, th__layout_bytes(&l), &room));

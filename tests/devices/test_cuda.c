@@ -324,6 +324,33 @@ Test(cuda, a_lost_device_poisons_everything) {
   }
 }
 
+/* Where an error is not known to end a context, a launch that meets it fails alone, and who asks how things stand loses the device:
+ * nobody may wait for ever. */
+Test(cuda, a_device_may_be_lost_to_any_error) {
+  static const int errors[] = {226, 721, 999};
+  for (int m = 0; m < 4; m++) {
+    for (int e = 0; e < 3; e++) {
+      start(modes[m], 1, 1);
+      fake_setting("memops", e % 2);
+      fake_setting("error", errors[e]);
+      th_array *a = numbers(1, 0), *b = numbers(2, 0);
+      fake_setting("kill", 3);
+      for (int i = 0; i < 10; i++) mix(a, b, 1);
+      int32_t out[N];
+      th_status read = th_read(b, out, sizeof out);
+      cr_assert(read == TH_EDEVICE || (read == TH_EKERNEL && errors[e] == 999), "%s",
+                th_last_error());
+      th_release(a);
+      th_release(b);
+      th_status status = th_wait_all();
+      (void)status;
+      cr_assert(eq(int, th_shutdown(), TH_OK));
+      start(modes[m], 1, 1);
+      stop();
+    }
+  }
+}
+
 /* What was issued when the device was lost has not been done. */
 Test(cuda, issued_operations_are_lost_too) {
   for (int m = 0; m < 4; m++) {

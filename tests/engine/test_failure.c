@@ -2,6 +2,7 @@
  * sync point. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <limits.h>
 #include <string.h>
 
 #include "support/tasks.h"
@@ -73,6 +74,52 @@ Test(failure, wait_all_reports_the_first_unseen_and_the_count) {
 static _Atomic int dropped;
 static void drop(void *arg) { th__fetch_add(&dropped, *(int *)arg, TH__RELAXED); }
 static th_status body(void *arg, th_task_context *context) { return TH_OK; }
+
+/* However many failures somebody has met, one that nobody has is told. */
+Test(failure, wait_all_reports_what_came_after_many) {
+  tasks_init("threads", 1, 0);
+  th_var *v = th_var_new(), *last = th_var_new();
+  for (int seen = 60; seen < 70; seen++) {
+    for (int i = 0; i < seen; i++) {
+      push_fail("known", "no", NULL, v);
+      cr_assert(eq(int, th_wait_var(v), TH_EKERNEL));
+    }
+    push_fail("unknown", "lost", NULL, last);
+    cr_assert(eq(int, th_wait_all(), TH_EKERNEL), "after %d", seen);
+    cr_assert(says("unknown: lost") && !says("failures"), "%s", th_last_error());
+    cr_assert(eq(int, th_wait_all(), TH_OK));
+  }
+  for (int i = 0; i < 200; i++) push_fail("many", "no", NULL, v);
+  cr_assert(eq(int, th_wait_all(), TH_EKERNEL));
+  cr_assert(says("many: no (first of 200 failures)"), "%s", th_last_error());
+  th_var_release(v);
+  th_var_release(last);
+  th_shutdown();
+}
+
+static th_status return_number(void *arg, th_task_context *context) { return *(th_status *)arg; }
+
+Test(failure, what_is_no_status_is_a_failure) {
+  static const int numbers[] = {1, 2, 127, 257, INT_MAX};
+  static const char *const modes[] = {"threads", "serial"};
+  for (int m = 0; m < 2; m++) {
+    tasks_init(modes[m], 1, 0);
+    for (int i = 0; i < 5; i++) {
+      th_var *v = th_var_new();
+      th_task task = {.name = "odd",
+                      .run = return_number,
+                      .arg = &numbers[i],
+                      .arg_size = sizeof numbers[i],
+                      .writes = &v,
+                      .n_writes = 1};
+      cr_assert(eq(int, th_push(&task), TH_OK));
+      cr_assert(eq(int, th_wait_var(v), TH_EINVAL), "%d", numbers[i]);
+      cr_assert(says("odd: the body returned") && says("no status"), "%s", th_last_error());
+      th_var_release(v);
+    }
+    th_shutdown();
+  }
+}
 
 Test(failure, skipped_tasks_are_dropped_and_cleanup_runs) {
   tasks_init("threads", 2, 0);

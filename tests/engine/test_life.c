@@ -77,6 +77,39 @@ Test(life, threads_end_beside_a_shutdown) {
   }
 }
 
+static void *allocate(size_t bytes, void *user) { return malloc(bytes); }
+static void *resize(void *block, size_t bytes, void *user) { return realloc(block, bytes); }
+static void give_back(void *block, void *user) { free(block); }
+
+static int started_again(void) {
+  if (th_reset_after_fork() != TH_OK) return 1;
+  th_var *v = th_var_new();
+  if (v == NULL || push_nop(NULL, v) != TH_OK || th_wait_var(v) != TH_OK) return 2;
+  th_var_release(v);
+  return 0;
+}
+
+/* What they point to may change as soon as the engine has started. */
+Test(life, settings_are_copied) {
+  char engine[32] = "shuffle:7";
+  th_allocator allocator = {allocate, resize, give_back, NULL};
+  th_config config = {.size = sizeof config, .engine = engine, .allocator = &allocator};
+  cr_assert(eq(int, th_init(&config), TH_OK));
+  strcpy(engine, "(reused)");
+  memset(&allocator, 0xDB, sizeof allocator);
+  th_array *a = th_ones(TH_SHAPE(4), TH_F32, th_cpu(0));
+  th_event *e = th_event_new(a);
+  cr_assert(eq(int, th_event_wait(e, -1), TH_OK));
+  th_event_release(e);
+  th_release(a);
+  pid_t child = ENGINE_THREADS_AFTER_FORK ? fork() : -1;
+  if (child == 0) _exit(started_again());
+  int status = 0;
+  if (child > 0) waitpid(child, &status, 0);
+  cr_assert(eq(int, status, 0));
+  cr_assert(eq(int, th_shutdown(), TH_OK));
+}
+
 Test(life, settings_are_checked) {
   cr_assert(eq(int, th_init(&(th_config){.size = 3}), TH_EINVAL));
   static const char *const bad[] = {

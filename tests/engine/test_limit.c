@@ -9,6 +9,7 @@
 #include "engine/task.h"
 #include "engine/var.h"
 #include "support/tasks.h"
+#include "thrum/device.h"
 
 TestSuite(limit, .timeout = 60);
 
@@ -70,6 +71,41 @@ static void *open_at_the_limit(void *gate) {
   while (th_engine_get_stats(&s) == TH_OK && s.limit_waits == 0) th__sleep_ns(200000);
   engine_open(gate);
   return NULL;
+}
+
+Test(limit, the_largest_numbers) {
+  th_config c = {
+      .size = sizeof c, .workers = TH_NO_WORKERS, .max_ops = INT64_MAX, .max_bytes = INT64_MAX};
+  cr_assert(eq(int, th_init(&c), TH_OK));
+  for (int i = 0; i < 2; i++) {
+    th_status status = th_push_try(&(th_task){.run = nothing, .bytes = INT64_MAX});
+    cr_assert(status == TH_OK || status == TH_EAGAIN);
+    cr_assert(i > 0 || status == TH_OK);
+  }
+  cr_assert(eq(int, th_wait_all(), TH_OK));
+  th_shutdown();
+}
+
+Test(limit, of_an_earlier_engine_are_forgotten) {
+  th_config c = {.size = sizeof c, .workers = TH_NO_WORKERS, .max_bytes = 1000};
+  cr_assert(eq(int, th_init(&c), TH_OK));
+  cr_assert(eq(int, th_push_try(&(th_task){.run = nothing, .bytes = 5000}), TH_OK));
+  cr_assert(eq(int, th_wait_all(), TH_OK));
+  th_shutdown();
+  c.workers = 0;
+  c.max_bytes = -1;
+  cr_assert(eq(int, th_init(&c), TH_OK));
+  cr_assert(eq(int, th_cpu_split(2, 1), TH_OK));
+  engine_gate gate = {0};
+  th_var *v = th_var_new();
+  th_task second = {.run = nothing, .device = th_cpu(1), .bytes = 5000, .reads = &v, .n_reads = 1};
+  cr_assert(eq(int, th_push_try(&second), TH_OK)); /* opens it, before cpu:0 */
+  cr_assert(eq(int, engine_push_gate(&gate, v), TH_OK));
+  for (int i = 0; i < 3; i++) cr_assert(eq(int, th_push_try(&second), TH_OK), "%d", i);
+  engine_open(&gate);
+  cr_assert(eq(int, th_wait_all(), TH_OK));
+  th_var_release(v);
+  th_shutdown();
 }
 
 Test(limit, blocking_only_mode_waits_for_workers) {

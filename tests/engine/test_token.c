@@ -57,6 +57,22 @@ Test(token, another_thread_completes_the_task) {
   }
 }
 
+Test(token, tokens_of_an_earlier_engine_match_nothing) {
+  th_token *old[5];
+  for (int start = 0; start < 5; start++) {
+    tasks_init("threads", 1, 0);
+    th_var *v = th_var_new();
+    th_token *token = push_async(publish, v);
+    for (int i = 0; i < start; i++)
+      cr_assert(eq(int, th_token_signal(old[i], TH_EIO, "late"), TH_EINVAL), "%d", i);
+    cr_assert(eq(int, th_token_signal(token, TH_OK, NULL), TH_OK));
+    cr_assert(eq(int, th_wait_var(v), TH_OK));
+    old[start] = token;
+    th_var_release(v);
+    th_shutdown();
+  }
+}
+
 Test(token, failure_and_drop_poison) {
   tasks_init("threads", 1, 0);
   th_var *v = th_var_new();

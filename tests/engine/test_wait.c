@@ -139,6 +139,47 @@ Test(wait, inside_a_body_works_or_says_deadlock) {
   }
 }
 
+typedef struct tangle {
+  th_var *token, *middle;
+  _Atomic int waits; /* the second body is about to */
+  _Atomic int seen[2];
+} tangle;
+
+static th_status wait_for_token(void *arg, th_task_context *context) {
+  tangle *t = *(tangle **)arg;
+  while (!th__load(&t->waits, TH__ACQUIRE)) th__yield();
+  th__store(&t->seen[0], th_wait_var(t->token), TH__RELAXED);
+  return TH_OK;
+}
+
+static th_status wait_for_middle(void *arg, th_task_context *context) {
+  tangle *t = *(tangle **)arg;
+  th__store(&t->waits, 1, TH__RELEASE);
+  th__store(&t->seen[1], th_wait_var(t->middle), TH__RELAXED);
+  return TH_OK;
+}
+
+/* The thread that ran a body whose token is open runs another, which waits for the one that waits for the token: no cycle. */
+Test(wait, an_open_token_is_not_what_its_thread_does_now) {
+  for (int round = 0; round < 10; round++) {
+    tasks_init("threads", 2, 0);
+    th_var *end = th_var_new();
+    tangle t = {.token = th_var_new(), .middle = th_var_new(), .seen = {TH_EBUSY, TH_EBUSY}};
+    th_token *token = close_gate(t.token);
+    cr_assert(eq(int, engine_push("first", wait_for_token, &t, NULL, 0, &t.middle, 1), TH_OK));
+    cr_assert(eq(int, engine_push("second", wait_for_middle, &t, NULL, 0, &end, 1), TH_OK));
+    th__sleep_ns(5000000);
+    cr_assert(eq(int, th_token_signal(token, TH_OK, NULL), TH_OK));
+    cr_assert(eq(int, th_wait_var(end), TH_OK));
+    cr_assert(eq(int, t.seen[0], TH_OK));
+    cr_assert(eq(int, t.seen[1], TH_OK));
+    th_var_release(t.token);
+    th_var_release(t.middle);
+    th_var_release(end);
+    th_shutdown();
+  }
+}
+
 typedef struct pair {
   th_var *own, *other;
   _Atomic int *arrived;

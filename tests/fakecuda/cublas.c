@@ -84,6 +84,10 @@ th__cublas_status cublasSetStream_v2(th__cublas_handle handle, th__cu_stream str
   return TH__CUBLAS_SUCCESS;
 }
 
+th__cublas_status cublasSetMathMode(th__cublas_handle handle, th__cublas_math mode) {
+  return mode == TH__CUBLAS_SUMS_AS_COMPUTED ? TH__CUBLAS_SUCCESS : 7;
+}
+
 th__cublas_status cublasSetWorkspace_v2(th__cublas_handle handle, void *block, size_t bytes) {
   return (uintptr_t)block % 256 == 0 ? TH__CUBLAS_SUCCESS : 7;
 }
@@ -104,6 +108,7 @@ th__cublas_status cublasGemmStridedBatchedEx_64(
   bool turn_a = a_operation != TH__CUBLAS_PLAIN, turn_b = b_operation != TH__CUBLAS_PLAIN;
   bool wide = compute == TH__CUBLAS_COMPUTE_64F;
   if (a_type != b_type || a_type != c_type || wide != (a_type == TH__CUBLAS_R_64F)) return 15;
+  if (batch > 1 && (a_stride < 0 || b_stride < 0)) return 7; /* not documented */
   if (lda < (turn_a ? k : m) || ldb < (turn_b ? n : k) || ldc < m || m < 0 || n < 0 || k < 0)
     return 7;
   product p = {turn_a,   turn_b,   m,        n, k, lda, ldb, ldc, batch,

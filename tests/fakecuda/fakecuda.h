@@ -32,6 +32,7 @@
   X(fail_event, 0)     /* the n-th event is not made */                                            \
   X(kill, 0)           /* the n-th command run from now on kills its device's context */           \
   X(kill_device, 0)    /* d + 1: the next command run on device d kills its context */             \
+  X(error, 700)        /* which error that is */                                                   \
   X(slow, 0)           /* ns that each kernel takes at least */                                    \
   X(peers, 1)          /* 0: devices do not reach each other's memory */                           \
   X(hold, 0)           /* d + 1: device d runs nothing for now */                                  \

@@ -46,7 +46,7 @@ fake_record *fake_take(struct CUstream_st *s) {
   bool named = fake.set.kill_device == s->context->index + 1;
   if (named) fake.set.kill_device = 0;
   if (fake_strikes(&fake.set.kill) || named) {
-    s->context->dead = TH__CU_ILLEGAL_ADDRESS;
+    s->context->dead = (th__cu_result)fake.set.error;
     free_record(r);
     return NULL;
   }
