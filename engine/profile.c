@@ -43,9 +43,13 @@ static th_status write_file(const char *path) {
   if (out == NULL)
     return th__fail(TH_EIO, "th_profile_stop: cannot write %s: %s", path, strerror(errno));
   th_status status = th_profile_write(out);
-  if (fclose(out) != 0 && status == TH_OK)
-    status = th__fail(TH_EIO, "th_profile_stop: cannot write %s: %s", path, strerror(errno));
-  return status;
+  int reason = errno;
+  if (fclose(out) != 0 && status == TH_OK) {
+    reason = errno;
+    status = TH_EIO;
+  }
+  if (status != TH_EIO) return status;
+  return th__fail(TH_EIO, "th_profile_stop: cannot write %s: %s", path, strerror(reason));
 }
 
 th_status th_profile_stop(const char *path) {

@@ -163,7 +163,7 @@ th_status th_profile_ascii(FILE *out, int columns) {
     goto done;
   }
   draw(&c, columns, counts);
-  if (ferror(out)) status = th__fail(TH_EIO, "th_profile_ascii: cannot write");
+  if (fflush(out) != 0 || ferror(out)) status = th__fail(TH_EIO, "th_profile_ascii: cannot write");
 done:
   th__free(c.mark);
   th__free(c.cells);

@@ -192,7 +192,7 @@ th_status th_profile_table(FILE *out) {
   }
   put_table(out, &view, lines, durations);
   put_memory(out, &view);
-  if (ferror(out)) status = th__fail(TH_EIO, "th_profile_table: cannot write");
+  if (fflush(out) != 0 || ferror(out)) status = th__fail(TH_EIO, "th_profile_table: cannot write");
 done:
   th__free(lines);
   th__free(durations);

@@ -38,16 +38,19 @@ static int by_id(const void *a, const void *b) {
   return (x->index > y->index) - (x->index < y->index);
 }
 
-/* Depth and own time of every op: one that ends within an open one lies in it. */
+/* Depth and own time of every op: one that ends within an open one lies in it. The first op that crosses another one finds that
+ * still open, as no op before it did so: where any two cross, one is marked. */
 static void nest(trace *t, uint32_t *open) {
   size_t depth = 0;
   for (size_t i = 0; i < t->n_ops; i++) {
     trace_op *o = &t->ops[i];
     o->self = o->end - o->begin;
     if (i > 0 && t->ops[i - 1].row != o->row) depth = 0;
-    while (depth > 0 &&
-           (t->ops[open[depth - 1]].end <= o->begin || o->end > t->ops[open[depth - 1]].end))
-      depth--;
+    for (; depth > 0; depth--) {
+      int64_t open_end = t->ops[open[depth - 1]].end;
+      if (open_end > o->begin && o->end <= open_end) break;
+      if (open_end > o->begin) o->crosses = true;
+    }
     if (depth > 0)
       t->ops[open[depth - 1]].self = trace_add(t->ops[open[depth - 1]].self, o->begin - o->end);
     o->depth = (uint16_t)(depth < UINT16_MAX ? depth : UINT16_MAX);

@@ -125,8 +125,8 @@ static void put_scale(const picture *p) {
 bool report_ascii(const trace *t, const figures *f, report_window w, int columns, bool color,
                   FILE *out) {
   picture p = {.t = t, .f = f, .out = out, .color = color, .width = columns - LABEL - 3};
-  p.from = f->begin + w.from;
-  p.span = (w.to < 0 ? f->end : f->begin + w.to) - p.from;
+  p.from = w.from < 0 ? f->shown_begin : f->begin + w.from;
+  p.span = (w.to < 0 ? f->shown_end : f->begin + w.to) - p.from;
   if (p.span < 1) p.span = 1;
   p.hues = calloc(t->n_names, sizeof *p.hues);
   p.marks = calloc(t->n_names, 1);

@@ -89,15 +89,9 @@ static void check_ops(findings *f) {
 /* Within a row every op lies in another one or beside it. */
 static void check_nesting(findings *f) {
   const trace *t = f->t;
-  int64_t reach = 0; /* where the last ops on this depth end */
-  for (size_t i = 1; i < t->n_ops; i++) {
-    const trace_op *last = &t->ops[i - 1], *o = &t->ops[i];
-    if (last->row != o->row) {
-      reach = 0;
-      continue;
-    }
-    if (last->depth == 0 && last->end > reach) reach = last->end;
-    if (o->depth == 0 && o->begin < reach)
+  for (size_t i = 0; i < t->n_ops; i++) {
+    const trace_op *o = &t->ops[i];
+    if (o->crosses)
       find(f, "op %llu (%s) overlaps another one in row '%s'", (unsigned long long)o->id,
            name_of(f, o), t->rows[o->row].label);
   }

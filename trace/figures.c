@@ -4,6 +4,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void widen(figures *f, int64_t begin, int64_t end) {
+  if (begin < f->shown_begin) f->shown_begin = begin;
+  if (end > f->shown_end) f->shown_end = end;
+}
+
+/* Behind the last op a wait has nothing to show: its thread wakes up. */
+static void add_shown(const trace *t, figures *f) {
+  bool bare = t->n_ops == 0;
+  f->shown_begin = bare ? INT64_MAX : f->begin;
+  f->shown_end = f->end;
+  for (size_t i = 0; i < t->n_waits; i++)
+    widen(f, t->waits[i].begin, bare ? t->waits[i].end : f->end);
+  for (size_t i = 0; i < t->n_ranges; i++) widen(f, t->ranges[i].begin, t->ranges[i].end);
+  if (!bare) return;
+  for (size_t i = 0; i < t->n_samples; i++) widen(f, t->samples[i].at, t->samples[i].at);
+  if (f->shown_begin == INT64_MAX) f->shown_begin = 0;
+  f->begin = f->shown_begin;
+  f->end = f->shown_end;
+}
+
 static void add_spans(const trace *t, figures *f) {
   if (t->n_ops > 0) f->begin = INT64_MAX;
   for (size_t i = 0; i < t->n_ops; i++) {
@@ -144,6 +164,7 @@ figures *figures_make(const trace *t) {
   figures *f = calloc(1, sizeof *f);
   if (f == NULL) return NULL;
   add_spans(t, f);
+  add_shown(t, f);
   f->lanes = calloc(t->n_lanes + 1, sizeof *f->lanes);
   if (f->lanes != NULL && find_path(t, f) && make_tables(t, f) && figures_lanes(t, f)) return f;
   figures_free(f);

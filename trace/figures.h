@@ -38,7 +38,10 @@ typedef struct name_figures {
 } name_figures;
 
 typedef struct figures {
-  int64_t begin, end; /* first submission to last end of an op; equal when there is none */
+  /* First submission to last end of an op: what all figures are of, and from where times are shown. Without ops, all of the waits,
+   * ranges and counters; equal when there is nothing at all. */
+  int64_t begin, end;
+  int64_t shown_begin, shown_end; /* what pictures show: also ranges and waits around that */
   size_t failed, skipped, n_edges, n_lost_edges; /* lost: one of both ops is not in the trace */
   int64_t sum;      /* own time of all ops: with one worker it could not be less */
   int64_t critical; /* the longest chain through the recorded edges */

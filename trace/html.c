@@ -252,9 +252,11 @@ static void put_data(const page *p, const char *title) {
   fputs("{\"title\":", p->out);
   text_json(p->out, title);
   fprintf(p->out,
-          ",\"ops\":%zu,\"wall\":%lld,\"critical\":%lld,\"sum\":%lld,\"waited\":%lld,\"edges\":%zu,"
+          ",\"ops\":%zu,\"wall\":%lld,\"from\":%lld,\"to\":%lld,\"critical\":%lld,\"sum\":%lld,"
+          "\"waited\":%lld,\"edges\":%zu,"
           "\"lostEdges\":%zu,\"failed\":%zu,\"skipped\":%zu,\"dropped\":%llu,\"mostParallel\":%.3f",
-          p->t->n_ops, (long long)(f->end - f->begin), (long long)f->critical, (long long)f->sum,
+          p->t->n_ops, (long long)(f->end - f->begin), (long long)(f->shown_begin - f->begin),
+          (long long)(f->shown_end - f->begin), (long long)f->critical, (long long)f->sum,
           (long long)f->waited, f->n_edges, f->n_lost_edges, f->failed, f->skipped,
           (unsigned long long)p->t->dropped, f->most_parallel);
   for (int i = 0; i < FIGURES_SLICES; i++)

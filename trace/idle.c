@@ -157,24 +157,28 @@ bool figures_lanes(const trace *t, figures *f) {
 }
 
 int64_t figures_busiest(const trace *t, const figures *f, int64_t stretch) {
-  enum { EACH = 8, MOST_PARTS = 1 << 20 }; /* parts of the stretch, of the whole time */
-  int64_t part = stretch / EACH > 0 ? stretch / EACH : 1, wall = f->end - f->begin;
-  if (wall / part >= MOST_PARTS) part = wall / MOST_PARTS + 1;
-  size_t n = (size_t)(wall / part) + 1, width = (size_t)(stretch / part), best = 0;
-  double *busy = calloc(n, sizeof *busy), sum = 0, most = -1;
-  if (busy == NULL) return -1;
-  for (size_t i = 0; i < t->n_ops; i++) { /* long ops count no more than what one sees happen */
+  enum { EACH = 8 }; /* one op counts no more than this part of the stretch, where it begins */
+  int64_t most_each = stretch / EACH > 0 ? stretch / EACH : 1, wall = f->end - f->begin;
+  span *spans = malloc((t->n_ops + 1) * sizeof *spans);
+  if (spans == NULL) return -1;
+  size_t n = 0;
+  for (size_t i = 0; i < t->n_ops; i++) {
     const trace_op *o = &t->ops[i];
-    int64_t length = o->end - o->begin;
-    if (o->depth == 0)
-      busy[(o->begin - f->begin) / part] += (double)(length < part ? length : part);
+    int64_t counts = o->end - o->begin < most_each ? o->end - o->begin : most_each;
+    if (o->depth == 0) spans[n++] = (span){o->begin, o->begin + counts};
   }
-  for (size_t i = 0; i < n; i++) {
-    sum += busy[i] - (i >= width ? busy[i - width] : 0);
-    if (i + 1 < width || sum <= most) continue;
+  qsort(spans, n, sizeof *spans, by_begin);
+  double sum = 0, most = -1;
+  int64_t from = f->begin;
+  for (size_t first = 0, i = 0; i < n; i++) {
+    sum += (double)(spans[i].end - spans[i].begin);
+    for (; spans[i].begin - spans[first].begin >= stretch; first++)
+      sum -= (double)(spans[first].end - spans[first].begin);
+    if (sum <= most) continue;
     most = sum;
-    best = i + 1 - width;
+    from = spans[first].begin;
   }
-  free(busy);
-  return (int64_t)best * part;
+  free(spans);
+  int64_t last = wall > stretch ? wall - stretch : 0; /* a stretch that lies within the wall time */
+  return from - f->begin < last ? from - f->begin : last;
 }

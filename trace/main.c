@@ -29,6 +29,7 @@ static const char help[] =
     "  -o FILE              write there instead of to the standard output\n"
     "  --from T, --to T     svg, ascii: the window, as 12ms, 3.5us, 800ns or 1s from the first "
     "submission\n"
+    "                       (default: all of it, with the ranges and waits around the ops)\n"
     "  --busiest T          svg, ascii: the stretch of this length in which the lanes have most to "
     "do\n"
     "  --width N            svg: pixels, 400 to 8000 (default 960); ascii: columns, 60 to 4096 "
@@ -135,7 +136,7 @@ static int parse(int argc, char **argv, options *o) {
       return usage("one file at a time, not also", a);
     }
   }
-  if (o->window.to >= 0 && o->window.to <= o->window.from)
+  if (o->window.to == 0 || (o->window.to > 0 && o->window.to <= o->window.from))
     return usage("--to must lie behind --from", "");
   return 0;
 }
@@ -229,7 +230,7 @@ static int run(const options *o, int command, const trace *t, const figures *f) 
 }
 
 int main(int argc, char **argv) {
-  options o = {.window = {.to = -1}, .color = -1};
+  options o = {.window = {-1, -1}, .color = -1};
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0) continue;
     fputs(help, stdout);
@@ -238,7 +239,8 @@ int main(int argc, char **argv) {
   int code = parse(argc, argv, &o);
   if (code != 0) return code;
   if (o.command == NULL) return usage("what shall be done?", "");
-  if (o.file == NULL && access(o.command, R_OK) == 0) { /* a file alone is summed up */
+  bool named = strcmp(o.command, "-") == 0 || access(o.command, R_OK) == 0;
+  if (o.file == NULL && named) { /* a file alone is summed up */
     o.file = o.command;
     o.command = "summary";
   }

@@ -18,7 +18,7 @@ void report_memory(const trace *t, const figures *f, size_t most, FILE *out);
 /* The same of host waits, by the place where they waited. */
 void report_waits(const trace *t, const figures *f, size_t most, FILE *out);
 
-/* A stretch of time in ns; to < 0: up to the end. */
+/* A stretch of time in ns from figures.begin; from < 0: since figures.shown_begin, to < 0: up to figures.shown_end. */
 typedef struct report_window {
   int64_t from, to;
 } report_window;

@@ -79,11 +79,15 @@ static void put_parallel(const figures *f, FILE *out) {
 
 void report_summary(const trace *t, const figures *f, FILE *out) {
   put_head(t, f, out);
-  if (t->n_ops == 0) return;
-  put_bounds(f, out);
-  put_lanes(t, f, out);
-  put_parallel(f, out);
-  report_table(t, f, REPORT_TEXT, TOP, out);
+  if (t->n_ops > 0) {
+    put_bounds(f, out);
+    put_lanes(t, f, out);
+    put_parallel(f, out);
+    report_table(t, f, REPORT_TEXT, TOP, out);
+  } else if (f->end > f->begin) {
+    char text[TEXT_TIME];
+    fprintf(out, "wall time      %10s\n", text_time(f->end - f->begin, text));
+  }
   if (t->n_memory > 0) putc('\n', out);
   report_memory(t, f, TOP, out);
   if (f->n_waits == 0) return;

@@ -134,8 +134,8 @@ static void put_axis(const drawing *d) {
     step = unit * factors[i];
     if (i == 2) unit *= 10;
   }
-  int64_t first = d->from - d->f->begin;
-  for (int64_t at = (first + step - 1) / step * step; at <= first + span; at += step) {
+  int64_t first = d->from - d->f->begin, at = first / step * step;
+  for (at += at < first ? step : 0; at <= first + span; at += step) {
     char text[TEXT_TIME];
     double x = x_of(d, d->f->begin + at);
     tick_text(at, step, first + span, text);
@@ -267,8 +267,9 @@ static void put_arrows(drawing *d) {
 }
 
 bool report_svg(const trace *t, const figures *f, report_window w, int width, FILE *out) {
-  drawing d = {.t = t, .f = f, .out = out, .width = width, .from = f->begin + w.from};
-  d.to = w.to < 0 ? f->end : f->begin + w.to;
+  drawing d = {.t = t, .f = f, .out = out, .width = width};
+  d.from = w.from < 0 ? f->shown_begin : f->begin + w.from;
+  d.to = w.to < 0 ? f->shown_end : f->begin + w.to;
   if (d.to <= d.from) d.to = d.from + 1;
   d.scale = (double)(width - LABEL - MARGIN) / (double)(d.to - d.from);
   bool *in_path = calloc(t->n_ops + 1, sizeof *in_path);

@@ -1,6 +1,7 @@
 /* Owns the small texts of all outputs. */
 #include "trace/text.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 const char *text_time(int64_t ns, char out[TEXT_TIME]) {
@@ -71,10 +72,18 @@ void text_csv(FILE *out, const char *name) {
   putc('"', out);
 }
 
+/* U+FFFE and U+FFFF, which no XML may hold. */
+static bool is_no_character(const unsigned char *s) {
+  return s[0] == 0xef && s[1] == 0xbf && s[2] >= 0xbe;
+}
+
 void text_xml(FILE *out, const char *name, size_t most) {
   for (const unsigned char *s = (const unsigned char *)name; *s != 0; s++) {
     if ((size_t)(s - (const unsigned char *)name) >= most && (*s & 0xc0) != 0x80) break;
-    if (strchr("<>&\"'", *s) != NULL) {
+    if (is_no_character(s)) {
+      putc('?', out);
+      s += 2;
+    } else if (strchr("<>&\"'", *s) != NULL) {
       fprintf(out, "&#%d;", *s);
     } else {
       putc(*s < 0x20 || *s == 0x7f ? '?' : *s, out);

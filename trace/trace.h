@@ -42,7 +42,8 @@ typedef struct trace_op {
   uint32_t reads, writes;
   uint16_t depth; /* how many ops of its row it lies in */
   uint8_t status;
-  bool copies; /* it moves data between devices, or from and to the host */
+  bool copies;  /* it moves data between devices, or from and to the host */
+  bool crosses; /* it begins within an op of its row and ends behind that one */
 } trace_op;
 
 typedef struct trace_wait { /* a host thread waited in the call or at the place `name` */

@@ -106,3 +106,14 @@ Test(trace_ascii, bad_arguments_and_nothing_to_show) {
   cr_assert(text != NULL);
   free(text);
 }
+
+Test(trace_ascii, a_full_device_is_an_error) {
+  FILE *full = fopen("/dev/full", "w");
+  if (full == NULL) return;
+  th_profile_start(0);
+  tracing_task(1, "a", 0, th__ticks(), th__ticks());
+  cr_assert(eq(int, th_profile_ascii(full, 0), TH_EIO));
+  cr_assert(strstr(th_last_error(), "th_profile_ascii: cannot write") != NULL, "%s",
+            th_last_error());
+  fclose(full);
+}

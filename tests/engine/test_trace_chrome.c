@@ -326,6 +326,7 @@ Test(trace_chrome, a_path_that_cannot_be_written) {
     th_profile_start(0);
     tracing_task(1, "a", 0, th__ticks(), th__ticks());
     cr_assert(eq(int, th_profile_stop("/dev/full"), TH_EIO));
+    cr_assert(strstr(th_last_error(), "/dev/full: No space left") != NULL, "%s", th_last_error());
   }
 }
 

@@ -94,3 +94,14 @@ Test(trace_table, empty_and_failures) {
   cr_assert(strstr(text, ", 1 failed, 2 skipped\n") != NULL, "%s", text);
   free(text);
 }
+
+Test(trace_table, a_full_device_is_an_error) {
+  FILE *full = fopen("/dev/full", "w");
+  if (full == NULL) return;
+  th_profile_start(0);
+  tracing_task(1, "a", 0, th__ticks(), th__ticks());
+  cr_assert(eq(int, th_profile_table(full), TH_EIO));
+  cr_assert(strstr(th_last_error(), "th_profile_table: cannot write") != NULL, "%s",
+            th_last_error());
+  fclose(full);
+}

@@ -361,7 +361,7 @@ static void search(const char *folder) {
 
 static void others(const char *folder) {
   key("0");
-  check(number("Math.abs(thrum.view.span / thrum.data.wall - 1.02)") < 0.001, "0 shows all");
+  check(number("Math.abs(thrum.view.span / thrum.whole.span - 1.02)") < 0.001, "0 shows all");
   smooth("all");
   const char *before =
       strcmp(evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)") == 0

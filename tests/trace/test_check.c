@@ -57,6 +57,43 @@ Test(trace_check, lies_are_found) {
   }
 }
 
+/* Slices of one row, in us; how many of them cross another one. */
+Test(trace_check, slices_nest_at_every_depth) {
+  static const struct {
+    int spans[5][2], n;
+    size_t findings;
+  } cases[] = {
+      {{{0, 10}, {1, 5}, {5, 8}, {6, 8}, {9, 9}}, 5, 0},
+      {{{0, 10}, {0, 10}, {0, 4}, {4, 10}, {10, 12}}, 5, 0},
+      {{{0, 10}, {5, 12}}, 2, 1},
+      {{{0, 10}, {1, 5}, {3, 8}}, 3, 1},
+      {{{0, 20}, {1, 10}, {2, 5}, {3, 8}, {7, 9}}, 5, 2},
+      {{{0, 20}, {1, 10}, {2, 5}, {3, 12}, {12, 15}}, 5, 1},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char text[2048] = "{\"traceEvents\":[", error[256], *findings;
+    for (int j = 0; j < cases[i].n; j++) {
+      int begin = cases[i].spans[j][0], end = cases[i].spans[j][1];
+      size_t n = strlen(text);
+      snprintf(text + n, sizeof text - n,
+               "%s{\"ph\":\"X\",\"tid\":1,\"ts\":%d,\"dur\":%d,\"cat\":\"op\",\"name\":\"f\","
+               "\"args\":{\"id\":%d,\"ns\":[0,0,%d,%d]}}",
+               j == 0 ? "" : ",", begin, end - begin, j + 1, begin * 1000, end * 1000);
+    }
+    strcat(text, "]}");
+    trace *t = trace_parse("t", text, strlen(text), error, sizeof error);
+    cr_assert(t != NULL, "%s", error);
+    size_t size;
+    FILE *out = open_memstream(&findings, &size);
+    size_t n = trace_check(t, out, 20);
+    fclose(out);
+    cr_assert(eq(sz, n, cases[i].findings), "case %zu: %s", i, findings);
+    if (n > 0) cr_assert(strstr(findings, "overlaps another one in row 'row 1'") != NULL);
+    free(findings);
+    trace_free(t);
+  }
+}
+
 Test(trace_check, lanes_of_one_device_keep_their_own_order) {
   char *one = traces_replace(traces_diamond, "\"kind\":\"worker\"", "\"kind\":\"lane\"");
   char *lanes = traces_replace(one, "\"kind\":\"worker\"", "\"kind\":\"lane\""), *findings,

@@ -130,7 +130,8 @@ static bool show(const char *text, size_t size, FILE *out) {
   report_memory(t, f, 10, out);
   for (int format = REPORT_TEXT; format <= REPORT_CSV; format++)
     report_table(t, f, (report_format)format, 10, out);
-  report_window w = {(int64_t)draw(1000), draw(2) ? -1 : (int64_t)draw(1000000) + 1000};
+  cr_assert(ge(i64, figures_busiest(t, f, (int64_t)draw(5000) + 1), 0));
+  report_window w = {(int64_t)draw(1000) - 100, draw(2) ? -1 : (int64_t)draw(1000000) + 1000};
   cr_assert(report_ascii(t, f, w, 60 + (int)draw(60), draw(2) != 0, out));
   cr_assert(report_svg(t, f, w, 400, out));
   cr_assert(html_write(t, f, "t", out));

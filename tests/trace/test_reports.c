@@ -264,6 +264,103 @@ Test(trace_reports, names_cannot_break_out) {
   free(summary);
   free(hostile);
   close_trace();
+  /* U+FFFE and U+FFFF, which are no XML; U+FFFD and U+1FFFE are */
+  hostile = traces_replace(traces_diamond, "\"name\":\"make\"",
+                           "\"name\":\"\\uffffm\xef\xbf\xbe\\ufffd\xf0\x9f\xbf\xbe\"");
+  open_trace(hostile);
+  svg = written(write_svg);
+  cr_assert(strstr(svg, "\xef\xbf\xbe") == NULL && strstr(svg, "\xef\xbf\xbf") == NULL);
+  cr_assert(strstr(svg, ">?m?\xef\xbf\xbd\xf0\x9f\xbf\xbe #1") != NULL, "%s", svg);
+  free(svg);
+  free(hostile);
+  close_trace();
+}
+
+/* Ranges and waits alone, and with ops: entries of a trace as text, times in us; the op was submitted at 50. */
+#define RANGE(ts, dur, name)                                                                       \
+  "{\"ph\":\"X\",\"tid\":5,\"ts\":" ts ",\"dur\":" dur ",\"cat\":\"range\",\"name\":\"" name "\"}"
+#define WAIT(ts, dur, name)                                                                        \
+  "{\"ph\":\"X\",\"tid\":6,\"ts\":" ts ",\"dur\":" dur ",\"cat\":\"wait\",\"name\":\"" name "\"}"
+#define ROWS                                                                                       \
+  "{\"ph\":\"M\",\"tid\":5,\"name\":\"thread_name\",\"args\":{\"name\":\"host "                    \
+  "ranges\",\"kind\":\"ranges\"}},"                                                                \
+  "{\"ph\":\"M\",\"tid\":6,\"name\":\"thread_name\",\"args\":{\"name\":\"host "                    \
+  "waits\",\"kind\":\"waits\"}},"
+
+#define ADD                                                                                        \
+  "{\"ph\":\"X\",\"tid\":1,\"ts\":60,\"dur\":20,\"cat\":\"op\",\"name\":\"add\","                  \
+  "\"args\":{\"id\":1,\"ns\":[50000,50000,60000,80000]}}"
+
+static bool write_all_ascii(FILE *out) {
+  return report_ascii(the_trace, the_figures, (report_window){-1, -1}, 77, false, out);
+}
+static bool write_all_svg(FILE *out) {
+  return report_svg(the_trace, the_figures, (report_window){-1, -1}, 800, out);
+}
+
+Test(trace_reports, without_ops_the_rest_is_shown) {
+  open_trace(
+      "{\"traceEvents\":[" ROWS RANGE("10", "90", "epoch") "," WAIT("60", "50", "th_wait") "]}");
+  cr_assert(eq(i64, the_figures->begin, 10000));
+  cr_assert(eq(i64, the_figures->end, 110000));
+  HOLDS(write_summary, "0 ops on 2 lanes, 0 edges, 1 host waits", "wall time          100 us",
+        "th_wait ");
+  HOLDS(write_all_ascii,
+        "host ranges              |=============================================.....|\n",
+        "host waits               |.........................-------------------------|\n");
+  HOLDS(write_all_svg, ">epoch</text>",
+        "<rect class=\"range\" x=\"150.0\" y=\"36\" width=\"576.0\"",
+        "<rect class=\"wait\" x=\"470.0\" y=\"67\" width=\"320.0\"", ">100 us</text>");
+  HOLDS(write_html, "\"ops\":0,\"wall\":100000,\"from\":0,\"to\":100000,");
+  close_trace();
+  open_trace("{\"traceEvents\":[{\"ph\":\"C\",\"tid\":0,\"name\":\"live\",\"args\":{\"value\":1},"
+             "\"ts\":4},"
+             "{\"ph\":\"C\",\"tid\":0,\"name\":\"live\",\"args\":{\"value\":2},\"ts\":9}]}");
+  HOLDS(write_html, "\"ops\":0,\"wall\":5000,\"from\":0,\"to\":5000,");
+  close_trace();
+}
+
+Test(trace_reports, pictures_show_the_ranges_around_the_ops) {
+  open_trace("{\"traceEvents\":[" ROWS RANGE("10", "90", "epoch") "," ADD "," WAIT("70", "50",
+                                                                                   "th_wait") "]}");
+  const figures *f = the_figures; /* are of the ops, as without the range */
+  cr_assert(eq(i64, f->begin, 50000));
+  cr_assert(eq(i64, f->end, 80000));
+  cr_assert(eq(i64, f->shown_begin, 10000));
+  cr_assert(eq(i64, f->shown_end, 100000));
+  HOLDS(write_summary, "wall time         30.0 us", " 66.7 %");
+  HOLDS(write_all_ascii, "|-40.0 us", "50.0 us|  one column = 1.80 us",
+        "host ranges              |==================================================|\n");
+  HOLDS(write_ascii, "|0 ns", "50.0 us|  one column = 1.00 us",
+        "row 1                    |..........AAAAAAAAAAAAAAAAAAAA....................|\n");
+  HOLDS(write_all_svg, "<rect class=\"range\" x=\"150.0\" y=\"36\" width=\"640.0\"",
+        ">-40 us</text>", ">0 us</text>");
+  HOLDS(write_html, "\"wall\":30000,\"from\":-40000,\"to\":50000,");
+  close_trace();
+}
+
+Test(trace_reports, the_busiest_stretch) {
+  enum { MANY = 40 };
+  char text[16384] = "{\"traceEvents\":[";
+  for (int i = 0; i < MANY; i++) { /* 1 us each, and one second between them, but for five */
+    size_t n = strlen(text);
+    long long at = 1000000000LL * i - (i >= 20 && i < 25 ? (i - 20) * 999997000LL : 0);
+    snprintf(text + n, sizeof text - n,
+             "%s{\"ph\":\"X\",\"tid\":1,\"ts\":%lld.000,\"dur\":1,\"cat\":\"op\",\"name\":\"f\","
+             "\"args\":{\"id\":%d,\"ns\":[0,0,%lld,%lld]}}",
+             i == 0 ? "" : ",", at / 1000, i + 1, at, at + 1000);
+  }
+  strcat(text, "]}");
+  open_trace(text);
+  int64_t burst = 20000000000;
+  cr_assert(eq(i64, figures_busiest(the_trace, the_figures, 13000), burst));
+  cr_assert(eq(i64, figures_busiest(the_trace, the_figures, 5000), burst));
+  cr_assert(eq(i64, figures_busiest(the_trace, the_figures, INT64_C(39000001000)), 0));
+  cr_assert(eq(i64, figures_busiest(the_trace, the_figures, INT64_C(9000000000000000)), 0));
+  int64_t from = figures_busiest(the_trace, the_figures, 1000000000);
+  cr_assert(le(i64, from, burst));
+  cr_assert(gt(i64, from + 1000000000, burst + 12000));
+  close_trace();
 }
 
 Test(trace_reports, times) {

@@ -5,7 +5,9 @@ const LABEL = 176, AXIS = 22, OVERVIEW = 26, GAP = 4, WAIT = 8, COUNTER = 26;
 let BAR = 17; // height; more where there are few lines
 const canvas = document.getElementById('canvas');
 const pen = canvas.getContext('2d');
-const view = {from: 0, span: Math.max(data.wall, 1), top: 0, width: 0, height: 0, chain: true, counters: true};
+// All there is to see, in ns from the first submission: data.wall and the ranges and waits around that.
+const whole = {from: data.from, span: Math.max(data.to - data.from, 1)};
+const view = {...whole, top: 0, width: 0, height: 0, chain: true, counters: true};
 const picked = {hover: -1, selected: -1, wait: -1, matches: [], isMatch: null, at: -1};
 let colors = {};
 const frames = {last: 0, count: 0};
@@ -139,7 +141,7 @@ function drawCounter(line) {
       x = next;
     }
   }
-  const ends = i < stop ? right() : Math.min(right(), Math.max(x, xOf(data.wall)));
+  const ends = i < stop ? right() : Math.min(right(), Math.max(x, xOf(data.to)));
   pen.lineTo(ends, yAt(value[i - 1]));
   pen.lineTo(ends, bottom);
   pen.closePath();
@@ -182,17 +184,18 @@ function tickText(at, step) {
 // The whole trace on a strip, with the visible part marked.
 function drawOverview() {
   const y = AXIS, wide = right() - LABEL, n = data.parallel.length, most = Math.max(data.mostParallel, 1e-9);
+  const stripX = ns => LABEL + (ns - whole.from) / whole.span * wide;
   pen.fillStyle = colors.page;
   pen.fillRect(0, y, view.width, OVERVIEW);
   pen.fillStyle = colors.busy;
   for (let i = 0; i < n; i++) {
     const height = data.parallel[i] / most * (OVERVIEW - 6);
-    pen.fillRect(LABEL + i * wide / n, y + OVERVIEW - 3 - height, wide / n + 0.5, height);
+    pen.fillRect(stripX(i * data.wall / n), y + OVERVIEW - 3 - height, data.wall / whole.span * wide / n + 0.5, height);
   }
   pen.strokeStyle = colors.focus;
   pen.lineWidth = 1.5;
-  const x = LABEL + Math.max(0, view.from / data.wall) * wide;
-  const stop = LABEL + Math.min(1, (view.from + view.span) / data.wall) * wide;
+  const x = stripX(Math.max(whole.from, view.from));
+  const stop = stripX(Math.min(whole.from + whole.span, view.from + view.span));
   pen.strokeRect(x, y + 1, Math.max(stop - x, 2), OVERVIEW - 3);
   pen.fillStyle = colors.soft;
   pen.fillText('ops at a time', 8, y + OVERVIEW / 2);
@@ -313,7 +316,7 @@ function drawAll() {
   pen.restore();
   drawLabels();
   drawAxis();
-  if (data.wall > 0) drawOverview();
+  if (data.to > data.from) drawOverview();
   frames.last = performance.now() - began;
   frames.count++;
 }

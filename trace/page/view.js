@@ -13,12 +13,12 @@ function redraw() {
 }
 
 function clampView() {
-  const wall = Math.max(data.wall, 1);
-  view.span = Math.min(Math.max(view.span, 20), wall * 1.02);
-  view.from = Math.min(Math.max(view.from, -0.01 * wall), wall * 1.01 - view.span);
-  if (view.span >= wall * 1.02) view.from = -0.01 * wall;
-  const most = Math.max(0, contentHeight + AXIS + OVERVIEW + 8 - view.height);
-  view.top = Math.min(Math.max(view.top, 0), most);
+  const least = whole.from - 0.01 * whole.span, most = 1.02 * whole.span;
+  view.span = Math.min(Math.max(view.span, 20), most);
+  view.from = Math.min(Math.max(view.from, least), least + most - view.span);
+  if (view.span >= most) view.from = least;
+  const hidden = Math.max(0, contentHeight + AXIS + OVERVIEW + 8 - view.height);
+  view.top = Math.min(Math.max(view.top, 0), hidden);
   tip.hidden = true; // what it tells of has moved
   redraw();
 }
@@ -26,8 +26,7 @@ function clampView() {
 function zoom(factor, x) {
   const at = nsOf(x);
   view.span *= factor;
-  const wall = Math.max(data.wall, 1);
-  view.span = Math.min(Math.max(view.span, 20), wall * 1.02);
+  view.span = Math.min(Math.max(view.span, 20), 1.02 * whole.span);
   view.from = at - (x - LABEL) * view.span / (right() - LABEL);
   clampView();
 }
@@ -38,8 +37,8 @@ function pan(pixels) {
 }
 
 function fit() {
-  view.from = -0.01 * data.wall;
-  view.span = 1.02 * Math.max(data.wall, 1);
+  view.from = whole.from - 0.01 * whole.span;
+  view.span = 1.02 * whole.span;
   clampView();
 }
 
@@ -271,7 +270,7 @@ function onWheel(event) {
 function listenToPointer() {
   let grip = null;
   const jump = x => { // on the overview
-    view.from = (x - LABEL) / (right() - LABEL) * data.wall - view.span / 2;
+    view.from = (x - LABEL) / (right() - LABEL) * whole.span + whole.from - view.span / 2;
     clampView();
   };
   canvas.addEventListener('pointerdown', event => {
@@ -323,6 +322,6 @@ function start() {
   resize();
   drawAll();
   // For tests: what the page shows, and how long it took.
-  window.thrum = {view, picked, frames, data, column, counters, lines, xOf, yOf, middleOf, end, loadMs: performance.now() - loadBegan};
+  window.thrum = {view, whole, picked, frames, data, column, counters, lines, xOf, yOf, middleOf, end, loadMs: performance.now() - loadBegan};
 }
 start();
