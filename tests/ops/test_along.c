@@ -70,6 +70,16 @@ Test(ops_along, index_out_of_range_fails_the_task) {
   th_wait_all();
 }
 
+Test(ops_along, the_lowest_index_is_out_of_range) {
+  th_array *a = vector(1, 2, 3), *i = indices_of(0, INT64_MIN, INT64_MAX);
+  th_array *b = th_take_along_axis(a, i, 0);
+  cr_assert(b != NULL);
+  cr_assert(eq(int, th_wait(b), TH_EINVAL));
+  cr_assert(strstr(th_last_error(), "index -9223372036854775808 at position 1") != NULL);
+  th_release(b), th_release(i), th_release(a);
+  th_wait_all();
+}
+
 Test(ops_along, put_rows_the_last_one_stays) {
   th_array *a = th_zeros(TH_SHAPE(4, 2), TH_F64, th_cpu(0)), *i = indices_of(2, 0, 2);
   th_array *b = th_arange(1, 7, 1, TH_I32, th_cpu(0)), *rows = th_reshape(b, TH_SHAPE(3, 2));
