@@ -52,13 +52,15 @@ Test(ops_along, other_dimensions_broadcast) {
 
 Test(ops_along, index_out_of_range_fails_the_task) {
   th_array *a = vector(1, 2, 3);
-  for (int bad = 0; bad < 2; bad++) {
-    th_array *i = indices_of(0, 2, bad ? 3 : -1);
+  static const int64_t bad[] = {-1, 3, INT64_MIN, INT64_MAX};
+  for (int k = 0; k < 4; k++) {
+    th_array *i = indices_of(0, 2, bad[k]);
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "index %lld at position 2", (long long)bad[k]);
     th_array *b = th_take_along_axis(a, i, 0);
     cr_assert(b != NULL);
     cr_assert(eq(int, th_wait(b), TH_EINVAL));
-    cr_assert(strstr(th_last_error(), bad ? "index 3 at position 2" : "index -1 at position 2") !=
-              NULL);
+    cr_assert(strstr(th_last_error(), wanted) != NULL);
     th_release(b);
     cr_assert(eq(int, th_put_inplace(a, i, a), TH_OK));
     cr_assert(eq(int, th_wait(a), TH_EINVAL));
@@ -67,16 +69,6 @@ Test(ops_along, index_out_of_range_fails_the_task) {
     a = vector(1, 2, 3);
   }
   th_release(a);
-  th_wait_all();
-}
-
-Test(ops_along, the_lowest_index_is_out_of_range) {
-  th_array *a = vector(1, 2, 3), *i = indices_of(0, INT64_MIN, INT64_MAX);
-  th_array *b = th_take_along_axis(a, i, 0);
-  cr_assert(b != NULL);
-  cr_assert(eq(int, th_wait(b), TH_EINVAL));
-  cr_assert(strstr(th_last_error(), "index -9223372036854775808 at position 1") != NULL);
-  th_release(b), th_release(i), th_release(a);
   th_wait_all();
 }
 
