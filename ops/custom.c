@@ -194,6 +194,9 @@ th_status th_op_call(const char *name, th_array *const *inputs, int n_inputs, co
   if (n_outputs != op->out.min || outputs == NULL)
     return th__fail(TH_EINVAL, "op_call: %s has %d outputs, not %d", op->name, op->out.min,
                     n_outputs);
+  if (n_inputs > 0 && inputs == NULL)
+    return th__fail(TH_EINVAL, "op_call: %s is given %d inputs, but no list of them", op->name,
+                    n_inputs);
   const th_array *const *in = (const th_array *const *)inputs;
   if (n_inputs == 0) return th__invoke_on(th_cpu(0), op, params, in, 0, outputs, n_outputs);
   return th__invoke(op, params, in, n_inputs, outputs, n_outputs);

@@ -64,7 +64,8 @@ TH_API th_array *th_subtract(const th_array *a, const th_array *b); /**< a - b. 
 TH_API th_array *th_multiply(const th_array *a, const th_array *b); /**< a * b. */
 TH_API th_array *th_divide(const th_array *a,
                            const th_array *b); /**< a / b; integers give f32 (64-bit ones f64). */
-TH_API th_array *th_floor_divide(const th_array *a, const th_array *b); /**< floor(a / b). */
+/** floor of the exact a / b. Floats as NumPy: a / 0 for b = 0, NaN for an infinite a. */
+TH_API th_array *th_floor_divide(const th_array *a, const th_array *b);
 TH_API th_array *th_remainder(const th_array *a,
                               const th_array *b); /**< a - b * floor(a / b); sign of b. */
 TH_API th_array *th_pow(const th_array *a, const th_array *b);      /**< a to the power b. */

@@ -73,7 +73,7 @@ TH_API th_array *th_layer_norm(const th_array *a, int n_dims, const th_array *we
 TH_API th_array *th_rms_norm(const th_array *a, int n_dims, const th_array *weight, double eps);
 /** Norm of x (n, c, ...) over all dimensions but the second (Ioffe and Szegedy 2015); the others have shape (c). In training
  *  by x's own mean and variance, of which `momentum` goes into running_mean and running_var (unbiased; both may be NULL), else
- *  by those two. weight and bias may be NULL. */
+ *  by those two. weight and bias may be NULL. TH_ESHAPE: a channel without elements in training. */
 TH_API th_array *th_batch_norm(const th_array *x, th_array *running_mean, th_array *running_var,
                                const th_array *weight, const th_array *bias, bool training,
                                double momentum, double eps);

@@ -27,8 +27,8 @@ TH_API th_array *th_sum(const th_array *a, const int *axes, int n_axes,
                         bool keepdims); /**< Sum; 0 when empty. */
 TH_API th_array *th_prod(const th_array *a, const int *axes, int n_axes,
                          bool keepdims); /**< Product; 1 when empty. */
-TH_API th_array *th_mean(const th_array *a, const int *axes, int n_axes,
-                         bool keepdims); /**< Mean; integers give f32. */
+/** Mean; integers give f32; of 64 bits they sum in f64. */
+TH_API th_array *th_mean(const th_array *a, const int *axes, int n_axes, bool keepdims);
 TH_API th_array *th_max(const th_array *a, const int *axes, int n_axes,
                         bool keepdims); /**< Largest; NaN wins; TH_ESHAPE when empty. */
 TH_API th_array *th_min(const th_array *a, const int *axes, int n_axes,

@@ -56,7 +56,8 @@ typedef struct along {
 
 TH__WIDE static bool all_fit(const int64_t *index, int64_t n, int64_t limit) {
   int64_t bad = 0;
-  for (int64_t i = 0; i < n; i++) bad |= index[i] | (limit - 1 - index[i]);
+  for (int64_t i = 0; i < n; i++)
+    bad |= index[i] | (int64_t)((uint64_t)limit - 1 - (uint64_t)index[i]); /* may wrap */
   return bad >= 0;
 }
 

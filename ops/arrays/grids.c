@@ -34,6 +34,8 @@ static th_array *triangle(const th_array *a, int64_t k, bool lower, const char *
   if (!a) return (void)th__null_input(who, 0), NULL;
   if (a->layout.ndim < 2)
     return th__fail_null(TH_ESHAPE, "%s: %d dimensions are no matrices", who, a->layout.ndim);
+  const int64_t *size = a->layout.shape + a->layout.ndim - 2;
+  k = k < -size[0] ? -size[0] : k > size[1] ? size[1] : k; /* beyond, nothing changes */
   th_scope scope = th__scope_suspend();
   th_array *below = below_diagonal(a, lower ? k : k - 1);
   th_array *zero = th_zeros(NULL, 0, a->layout.dtype, a->device);

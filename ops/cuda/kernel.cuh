@@ -25,6 +25,7 @@
 #include "ops/elementwise/unary_math.h"
 #undef inline
 #undef th__remainder
+#undef th__floor_divide
 
 #ifdef __CUDACC__
 #define TH_KERNEL(id, access, ...)       extern "C" __global__ void id(__VA_ARGS__)
@@ -113,6 +114,8 @@ struct single {
 
 TH_DEVICE float th__remainder(float a, float b) { return th__remainder_f32(a, b); }
 TH_DEVICE double th__remainder(double a, double b) { return th__remainder_f64(a, b); }
+TH_DEVICE float th__floor_divide(float a, float b) { return th__floor_divide_f32(a, b); }
+TH_DEVICE double th__floor_divide(double a, double b) { return th__floor_divide_f64(a, b); }
 
 /* --- where threads and elements are --- */
 

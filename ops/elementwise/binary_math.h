@@ -21,6 +21,23 @@ static inline float th__remainder_f32(float a, float b) {
 #define th__remainder(a, b)                                                                        \
   _Generic((a), float : th__remainder_f32, double : th__remainder_f64)(a, b)
 
+/* Of floats. a / b may round up to the next whole number, so it is made of what is left over: of a - remainder, which is a
+ * multiple of b but for rounding. An infinite a gives NaN, b = 0 what a / b gives. */
+#define TH__FLOOR_DIVIDE(t, T, fmod, floor, copysign)                                              \
+  static inline T th__floor_divide_##t(T a, T b) {                                                 \
+    if (b == 0) return a / b;                                                                      \
+    T r = fmod(a, b), q = (a - r) / b;                                                             \
+    if (r != 0 && (r < 0) != (b < 0)) q -= 1;                                                      \
+    if (q == 0) return copysign((T)0, a / b);                                                      \
+    T whole = floor(q);                                                                            \
+    return q - whole > (T)0.5 ? whole + 1 : whole;                                                 \
+  }
+TH__FLOOR_DIVIDE(f32, float, fmodf, floorf, copysignf)
+TH__FLOOR_DIVIDE(f64, double, fmod, floor, copysign)
+
+#define th__floor_divide(a, b)                                                                     \
+  _Generic((a), float : th__floor_divide_f32, double : th__floor_divide_f64)(a, b)
+
 /* x / 0 is 0; the one quotient that does not fit (lowest / -1) wraps. */
 static inline int64_t th__floor_divide_int(int64_t a, int64_t b) {
   if (b == 0) return 0;

@@ -39,6 +39,13 @@ th_dtype th__divide_dtype(th_dtype t);
 /* sum_to of a temporary, which it releases. */
 th_array *th__sum_to_release(th_array *g, const th_layout *shape);
 
+/* The scalar s as lines of element type t see it. */
+static inline double th__as_element(th_dtype t, double s) {
+  uint64_t cell;
+  th__dtype_set(t, &cell, s);
+  return th__dtype_get(t, &cell);
+}
+
 /* where(mask, g, 0). */
 th_array *th__keep_where(const th_array *mask, const th_array *g);
 

@@ -35,6 +35,9 @@ static th_status vjp_pow(const th_vjp *v) {
   return give(v, result);
 }
 
+/* The scalar that x was compared with. */
+static double element_of(const th_vjp *v) { return th__as_element(v->in[0].dtype, scalar_of(v)); }
+
 /* All of it where x is chosen, ties included. */
 static th_status vjp_chosen(const th_vjp *v, th_array *chosen) {
   th_array *result = th__keep_where(chosen, v->gradients[0]);
@@ -43,11 +46,11 @@ static th_status vjp_chosen(const th_vjp *v, th_array *chosen) {
 }
 
 static th_status vjp_maximum(const th_vjp *v) {
-  return vjp_chosen(v, th_greater_equal_scalar(v->inputs[0], scalar_of(v)));
+  return vjp_chosen(v, th_greater_equal_scalar(v->inputs[0], element_of(v)));
 }
 
 static th_status vjp_minimum(const th_vjp *v) {
-  return vjp_chosen(v, th_less_equal_scalar(v->inputs[0], scalar_of(v)));
+  return vjp_chosen(v, th_less_equal_scalar(v->inputs[0], element_of(v)));
 }
 
 /* g times the row's own slope, with the scalar as an array of one element. */

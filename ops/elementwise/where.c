@@ -118,8 +118,9 @@ static const th__line clip_lines[TH_DTYPE_COUNT] = {NUMBERS(TH__LINE_ENTRY)};
 /* g inside the bounds, bounds included. */
 static th_status vjp_clip(const th_vjp *v) {
   const th__clip_params *p = v->params;
-  th_array *above = th_greater_equal_scalar(v->inputs[0], p->lo);
-  th_array *below = th_less_equal_scalar(v->inputs[0], p->hi);
+  th_dtype t = v->in[0].dtype;
+  th_array *above = th_greater_equal_scalar(v->inputs[0], th__as_element(t, p->lo));
+  th_array *below = th_less_equal_scalar(v->inputs[0], th__as_element(t, p->hi));
   th_array *inside = th_logical_and(above, below);
   v->result[0] = th__keep_where(inside, v->gradients[0]);
   th_release(above);

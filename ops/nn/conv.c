@@ -175,8 +175,7 @@ static void list_taps(const run *r) {
   int64_t kernel = c->kernel[0] * c->kernel[1];
   for (int64_t tap = 0; tap < c->n_taps; tap++)
     r->taps[tap] = tap / kernel * c->packing.plane +
-                   th__packing_tap(&c->packing, ((const th__window_params *)r->k->params)->dilation,
-                                   tap % kernel / c->kernel[1], tap % c->kernel[1]);
+                   th__packing_tap(&c->packing, tap % kernel / c->kernel[1], tap % c->kernel[1]);
 }
 
 static void pack_planes(int64_t first, int64_t last, void *arg) {

@@ -140,9 +140,21 @@ static void list_taps(const run *r) {
   int64_t kernel = c->kernel[0] * c->kernel[1];
   for (int64_t tap = 0; tap < c->n_taps; tap++)
     r->taps[tap] = tap / kernel * c->packing.plane +
-                   th__packing_tap(&c->packing, ((const th__window_params *)r->k->params)->dilation,
-                                   tap % kernel / c->kernel[1], tap % c->kernel[1]);
+                   th__packing_tap(&c->packing, tap % kernel / c->kernel[1], tap % c->kernel[1]);
 }
+
+/* Between rows lie windows that are none: they have 0 in g, but whatever the input has there. Where that made a sum that is not
+ * finite, here is the one of the windows alone. */
+#define EXACT(id, T)                                                                               \
+  static T exact_##id(const plan *c, const T *g, const T *x) {                                     \
+    T sum = 0;                                                                                     \
+    for (int64_t i = 0; i < c->count[0]; i++)                                                      \
+      for (int64_t j = 0; j < c->count[1]; j++)                                                    \
+        sum += g[i * c->packing.row + j] * x[i * c->packing.row + j];                              \
+    return sum;                                                                                    \
+  }
+EXACT(f32, float)
+EXACT(f64, double)
 
 /* The products of four output channels with all taps, of the images that go to one sum; blocks that are not full repeat their
  * last. */
@@ -159,8 +171,11 @@ static void list_taps(const run *r) {
         xs[j] = x + r->taps[t + j < c->n_taps ? t + j : c->n_taps - 1];                            \
       th__conv_slope_##id(gs, xs, c->windows, sums);                                               \
       for (int i = 0; i < SIDE && o + i < c->out; i++)                                             \
-        for (int j = 0; j < TAPS && t + j < c->n_taps; j++)                                        \
-          to[(o + i) * c->n_taps + t + j] += sums[i * TAPS + j];                                   \
+        for (int j = 0; j < TAPS && t + j < c->n_taps; j++) {                                      \
+          T sum = sums[i * TAPS + j];                                                              \
+          if (sum - sum != 0) sum = exact_##id(c, gs[i], xs[j]);                                   \
+          to[(o + i) * c->n_taps + t + j] += sum;                                                  \
+        }                                                                                          \
     }                                                                                              \
   }                                                                                                \
   static void blocks_##id(const run *r, int64_t item) {                                            \

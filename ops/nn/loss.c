@@ -27,11 +27,14 @@ th_array *th_huber_loss(const th_array *a, const th_array *b, double delta) {
   return th__composed(c, mean_of(th_subtract(th_multiply(m, d), half)));
 }
 
-/* -(y log s + (1 - y) log(1 - s)) with s = 1 / (1 + e^-x) is log(1 + e^x) - x y. */
+/* -(y log s + (1 - y) log(1 - s)) with s = 1 / (1 + e^-x) and m = max(x, 0) is m - x y + log(1 + e^-|x|): for y = 0 and 1 nothing
+ * cancels. -|x| as x - 2 m has the slope -1 at 0, where m has 1, so derivatives of any order are right there, too. */
 th_array *th_bce_with_logits(const th_array *logits, const th_array *targets) {
   th__composing c = th__compose();
-  th_array *product = th_multiply(logits, targets);
-  return th__composed(c, mean_of(th_subtract(th_softplus(logits), product)));
+  th_array *m = th_maximum_scalar(logits, 0);
+  th_array *log_term = th_softplus(th_subtract(logits, th_multiply_scalar(m, 2)));
+  th_array *linear = th_subtract(m, th_multiply(logits, targets));
+  return th__composed(c, mean_of(th_add(linear, log_term)));
 }
 
 static th_status want_rows(const char *who, const th_array *rows, const th_array *labels,
@@ -47,6 +50,12 @@ static th_status want_rows(const char *who, const th_array *rows, const th_array
                   label_dims == 1 ? "(n)" : "the same");
 }
 
+/* -(mean of the sums of rows). Their mean, not their sum, is what is rounded to the element type. */
+static th_array *loss_of_rows(const th_array *a) {
+  int row = 1;
+  return th_negative(mean_of(th_sum(a, &row, 1, false)));
+}
+
 /* Elements that are not picked are replaced, not multiplied by 0: they may be -inf. */
 th_array *th_nll_loss(const th_array *log_probs, const th_array *labels) {
   if (log_probs == NULL || labels == NULL) {
@@ -58,14 +67,11 @@ th_array *th_nll_loss(const th_array *log_probs, const th_array *labels) {
   th__composing c = th__compose();
   th_array *picked = th_one_hot(labels, x->shape[1], TH_BOOL);
   th_array *none = th_zeros(NULL, 0, x->dtype, log_probs->device);
-  th_array *sum = th_sum(th_where(picked, log_probs, none), NULL, 0, false);
-  return th__composed(c, th_divide_scalar(sum, -(double)x->shape[0]));
+  return th__composed(c, loss_of_rows(th_where(picked, log_probs, none)));
 }
 
 th_array *th__cross_entropy_soft(const th_array *logits, const th_array *labels) {
   if (want_rows("cross_entropy", logits, labels, 2) != TH_OK) return NULL;
-  double n = (double)logits->layout.shape[0];
   th__composing c = th__compose();
-  th_array *products = th_multiply(labels, th_log_softmax(logits, 1));
-  return th__composed(c, th_divide_scalar(th_sum(products, NULL, 0, false), -n));
+  return th__composed(c, loss_of_rows(th_multiply(labels, th_log_softmax(logits, 1))));
 }

@@ -537,6 +537,7 @@ static th_array *train_batch(const th_array *x, th_array *const running[2], cons
   const th_layout *l = &x->layout;
   double n = 1;
   for (int d = 0; d < l->ndim; d++) n *= d == 1 ? 1 : (double)l->shape[d];
+  if (n == 0) return th__fail_null(TH_ESHAPE, "batch_norm: no elements per channel to train on");
   th__norm_params p = {.axes = ((1u << l->ndim) - 1) & ~2u, .center = true, .eps = eps};
   th_array *out[3] = {NULL}, *w = per_channel(weight, l->ndim), *b = per_channel(bias, l->ndim);
   bool made = (weight == NULL || w != NULL) && (bias == NULL || b != NULL);

@@ -9,6 +9,7 @@
 #include "ops/nn/short_lines.h"
 #include "ops/op.h"
 #include "ops/params.h"
+#include "ops/reduce/reduce.h"
 #include "ops/loops/vector_math.h"
 
 enum {
@@ -486,12 +487,14 @@ static th_status vjp_cross_entropy_slope(const th_vjp *v) {
   if (v->needed[0]) {
     th_array *pu = th_multiply(p, u);
     th_array *inner = th_subtract(pu, th_multiply(p, th_sum(pu, &row, 1, true)));
-    v->result[0] = th_keep(th_multiply(inner, th_divide_scalar(v->inputs[2], n)));
+    th_array *share = th_divide_scalar(th__widened(v->inputs[2]), n);
+    v->result[0] = th_keep(th__narrowed(th_multiply(inner, share), v->in[0].dtype));
   }
   if (v->needed[2]) {
     th_array *hot = th_one_hot(v->inputs[1], v->in[0].shape[1], v->in[0].dtype);
-    th_array *sum = th_sum(th_multiply(u, th_subtract(p, hot)), NULL, 0, false);
-    v->result[2] = th_keep(th_divide_scalar(sum, n));
+    th_array *terms = th__widened(th_multiply(u, th_subtract(p, hot)));
+    th_array *sum = th_sum(terms, NULL, 0, false);
+    v->result[2] = th_keep(th__narrowed(th_divide_scalar(sum, n), v->in[2].dtype));
   }
   th_scope_end(scope);
   return th__vjp_check(v);

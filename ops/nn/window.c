@@ -44,37 +44,54 @@ th_status th__window_count(const th_infer *io, const th__window_params *p, const
   return TH_OK;
 }
 
+static int64_t common_divisor(int64_t a, int64_t b) {
+  while (b != 0) {
+    int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
 void th__packing_make(th__packing *k, const int64_t count[2], const int64_t kernel[2],
                       const int64_t stride[2], const int64_t dilation[2]) {
   int64_t extent[2];
   for (int d = 0; d < 2; d++) {
-    k->phases[d] = stride[d];
+    int64_t period = stride[d] / common_divisor(stride[d], dilation[d]);
+    k->stride[d] = stride[d];
+    k->dilation[d] = dilation[d];
+    k->phases[d] = period < kernel[d] ? period : kernel[d];
     extent[d] = ((count[d] - 1) * stride[d] + (kernel[d] - 1) * dilation[d]) / stride[d] + 1;
   }
   k->height = extent[0];
   k->row = extent[1];
-  k->plane = stride[0] * stride[1] * k->height * k->row;
+  k->plane = k->phases[0] * k->phases[1] * k->height * k->row;
 }
 
-int64_t th__packing_tap(const th__packing *k, const int64_t dilation[2], int64_t i, int64_t j) {
-  int64_t y = i * dilation[0], x = j * dilation[1];
-  int64_t phase = y % k->phases[0] * k->phases[1] + x % k->phases[1];
-  return (phase * k->height + y / k->phases[0]) * k->row + x / k->phases[1];
+int64_t th__packing_tap(const th__packing *k, int64_t i, int64_t j) {
+  int64_t y = i * k->dilation[0] / k->stride[0], x = j * k->dilation[1] / k->stride[1];
+  int64_t phase = i % k->phases[0] * k->phases[1] + j % k->phases[1];
+  return (phase * k->height + y) * k->row + x;
 }
 
-/* Elements x with x * spread + pad = j * phases + phase, for the j of a row: the first, the step, how many, and the first j. */
+/* Where the n-th phase begins. */
+static int64_t phase_of(const th__packing *k, int d, int64_t n) {
+  return n * k->dilation[d] % k->stride[d];
+}
+
+/* Elements x with x * spread + pad = j * stride + phase, for the j of a row: the first, the step, how many, and the first j. */
 typedef struct pick {
   int64_t first, step, n, at;
 } pick;
 
 static pick pick_elements(const th__packing *k, int64_t phase) {
-  int64_t pad = k->pad[1], phases = k->phases[1], spread = k->spread[1];
-  pick p = {.step = spread == 1 ? phases : 1};
+  int64_t pad = k->pad[1], stride = k->stride[1], spread = k->spread[1];
+  pick p = {.step = spread == 1 ? stride : 1};
   if (spread == 1) {
     int64_t first = phase - pad; /* of j = 0 */
-    if (first < 0) p.at = (-first + phases - 1) / phases;
-    p.first = first + p.at * phases;
-    p.n = p.first < k->size[1] ? (k->size[1] - p.first + phases - 1) / phases : 0;
+    if (first < 0) p.at = (-first + stride - 1) / stride;
+    p.first = first + p.at * stride;
+    p.n = p.first < k->size[1] ? (k->size[1] - p.first + stride - 1) / stride : 0;
     if (p.n > k->row - p.at) p.n = k->row - p.at;
   } else {
     if (pad < 0) p.first = (-pad + spread - 1) / spread;
@@ -112,9 +129,10 @@ void th__packing_fill(const th__packing *k, th_dtype t, const char *from, const 
   int64_t item = (int64_t)th_dtype_size(t), size = th__compute_size(th__compute_of(t));
   char *row = to;
   for (int64_t phase = 0; phase < k->phases[0] * k->phases[1]; phase++) {
-    pick p = pick_elements(k, phase % k->phases[1]);
+    pick p = pick_elements(k, phase_of(k, 1, phase % k->phases[1]));
+    int64_t top = phase_of(k, 0, phase / k->phases[1]) - k->pad[0];
     for (int64_t i = 0; i < k->height; i++, row += k->row * size) {
-      int64_t y = i * k->phases[0] + phase / k->phases[1] - k->pad[0];
+      int64_t y = i * k->stride[0] + top;
       bool there = y >= 0 && y % k->spread[0] == 0 && y / k->spread[0] < k->size[0] && p.n > 0;
       if (!there || p.n < k->row) memset(row, 0, (size_t)(k->row * size));
       if (!there) continue;

@@ -14,12 +14,14 @@ th_status th__window_count(const th_infer *io, const th__window_params *p, const
 th_status th__window_refuse(const th_infer *io, const char *text);
 
 /* Planes packed so that each tap of a window is one offset for all windows: padded with zeros, and split by phase of the
- * stride. Window (i, j) has number i * row + j, and its tap lies at that number from the tap's offset. */
+ * stride. Window (i, j) has number i * row + j, and its tap lies at that number from the tap's offset. Only phases that a tap
+ * reaches are there, in the order of taps: the n-th is n * dilation % stride. */
 typedef struct th__packing {
-  int64_t size[2];     /* of the source */
-  int64_t pad[2];      /* may be negative: then the source is cut */
-  int64_t spread[2];   /* source elements are that far apart, zeros between them */
-  int64_t phases[2];   /* = stride */
+  int64_t size[2];   /* of the source */
+  int64_t pad[2];    /* may be negative: then the source is cut */
+  int64_t spread[2]; /* source elements are that far apart, zeros between them */
+  int64_t stride[2], dilation[2];
+  int64_t phases[2];   /* how many */
   int64_t height, row; /* of a phase */
   int64_t plane;       /* elements of a packed plane, all phases */
 } th__packing;
@@ -30,7 +32,7 @@ void th__packing_row(th_dtype t, const char *from, int64_t stride, int64_t n, vo
 void th__packing_make(th__packing *k, const int64_t count[2], const int64_t kernel[2],
                       const int64_t stride[2], const int64_t dilation[2]);
 /* Offset of tap (i, j) within a plane. */
-int64_t th__packing_tap(const th__packing *k, const int64_t dilation[2], int64_t i, int64_t j);
+int64_t th__packing_tap(const th__packing *k, int64_t i, int64_t j);
 /* Packs a plane whose element [0, 0] is at from, into computing types. */
 void th__packing_fill(const th__packing *k, th_dtype t, const char *from, const int64_t *strides,
                       void *to);

@@ -239,6 +239,9 @@ th_array *th_categorical(th_generator *g, const th_array *weights, int64_t n) {
   if (weights == NULL) return TH_CALL(&op_categorical, NULL, weights);
   const th_layout *w = &weights->layout;
   int64_t rows = w->ndim == 2 ? w->shape[0] : 1;
+  if (n > 0 && rows > INT64_MAX / 8 / n)
+    return th__fail_null(TH_EOVERFLOW, "categorical: %lld draws from each of %lld rows",
+                         (long long)n, (long long)rows);
   th__categorical_params p = {.n = n};
   th__generator_take(g, blocks_of(rows * n, 2), &p.seed, &p.counter);
   return TH_CALL(&op_categorical, &p, weights);

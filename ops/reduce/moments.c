@@ -166,26 +166,28 @@ static th_status give(const th_vjp *v, th_scope scope, th_array *result) {
 
 static uint32_t vjp_axes(const th_vjp *v) { return ((const th__moment_params *)v->params)->axes; }
 
-/* (x - mean) / divisor */
+/* (x - mean) / divisor, of halves as f32. */
 static th_array *centered(const th_vjp *v) {
   int axes[TH_MAX_DIMS], n = th__axes_list(vjp_axes(v), v->in[0].ndim, axes);
-  th_array *x = v->inputs[0], *mean = n > 0 ? th_mean(x, axes, n, true) : x;
+  th_array *x = th__widened(v->inputs[0]), *mean = n > 0 ? th_mean(x, axes, n, true) : x;
   return th_divide_scalar(th_subtract(x, mean), divisor_of(&v->in[0], v->params));
 }
 
 static th_status vjp_var(const th_vjp *v) {
   th_scope scope = th_scope_begin();
-  th_array *g = th__with_kept_dims(v, vjp_axes(v), v->gradients[0]);
-  return give(v, scope, th_multiply(th_multiply_scalar(centered(v), 2), g));
+  th_array *g = th__with_kept_dims(v, vjp_axes(v), th__widened(v->gradients[0]));
+  th_array *result = th_multiply(th_multiply_scalar(centered(v), 2), g);
+  return give(v, scope, th__narrowed(result, v->in[0].dtype));
 }
 
 /* Where all elements are equal there is no slope: 0 is given. */
 static th_status vjp_std(const th_vjp *v) {
   th_scope scope = th_scope_begin();
-  th_array *std = v->outputs[0];
-  th_array *g = th_divide(v->gradients[0], std);
+  th_array *std = th__widened(v->outputs[0]);
+  th_array *g = th_divide(th__widened(v->gradients[0]), std);
   g = th_masked_fill(g, th_equal_scalar(std, 0), 0);
-  return give(v, scope, th_multiply(centered(v), th__with_kept_dims(v, vjp_axes(v), g)));
+  th_array *result = th_multiply(centered(v), th__with_kept_dims(v, vjp_axes(v), g));
+  return give(v, scope, th__narrowed(result, v->in[0].dtype));
 }
 
 /* --- logsumexp --- */
@@ -243,10 +245,10 @@ static th_status vector_norm_cpu(const th_kernel_args *k) {
   return TH_OK;
 }
 
-/* An extreme shares the gradient evenly among the elements that have it. */
-static th_array *extreme_share(const th_vjp *v, th_array *size, th_array *norm) {
+/* An extreme shares the gradient evenly among the elements that have it. x and norm are widened. */
+static th_array *extreme_share(const th_vjp *v, const th_array *x, th_array *norm) {
   int axes[TH_MAX_DIMS], n = th__axes_list(vjp_axes(v), v->in[0].ndim, axes);
-  th_array *mask = th_astype(th_equal(size, norm), v->in[0].dtype);
+  th_array *mask = th_astype(th_equal(th_abs(x), norm), x ? x->layout.dtype : TH_F32);
   return n > 0 ? th_divide(mask, th_sum(mask, axes, n, true)) : mask;
 }
 
@@ -254,11 +256,11 @@ static th_array *extreme_share(const th_vjp *v, th_array *size, th_array *norm) 
 static th_status vjp_vector_norm(const th_vjp *v) {
   double ord = ((const th__moment_params *)v->params)->number;
   th_scope scope = th_scope_begin();
-  th_array *x = v->inputs[0], *slope = NULL;
-  th_array *norm = th__with_kept_dims(v, vjp_axes(v), v->outputs[0]);
-  th_array *g = th__with_kept_dims(v, vjp_axes(v), v->gradients[0]);
+  th_array *x = th__widened(v->inputs[0]), *slope = NULL;
+  th_array *norm = th__with_kept_dims(v, vjp_axes(v), th__widened(v->outputs[0]));
+  th_array *g = th__with_kept_dims(v, vjp_axes(v), th__widened(v->gradients[0]));
   if (isinf(ord))
-    slope = th_multiply(th_sign(x), extreme_share(v, th_abs(x), norm));
+    slope = th_multiply(th_sign(x), extreme_share(v, x, norm));
   else if (ord == 0)
     slope = th_multiply_scalar(x, 0);
   else if (ord == 1)
@@ -269,7 +271,7 @@ static th_status vjp_vector_norm(const th_vjp *v) {
     slope =
         th_multiply(th_sign(x), th_masked_fill(th_pow_scalar(th_divide(th_abs(x), norm), ord - 1),
                                                th_equal_scalar(norm, 0), 0));
-  return give(v, scope, th_multiply(slope, g));
+  return give(v, scope, th__narrowed(th_multiply(slope, g), v->in[0].dtype));
 }
 
 /* --- records and public functions --- */

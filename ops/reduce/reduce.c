@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/base/error.h"
+#include "ops/compose.h"
 #include "ops/params.h"
 #include "ops/reduce/reduce.h"
 
@@ -62,6 +63,14 @@ th_array *th__with_kept_dims(const th_vjp *v, uint32_t axes, th_array *a) {
   return th_reshape(a, shape, v->in[0].ndim);
 }
 
+th_array *th__widened(th_array *a) {
+  return a != NULL && th__dtype_in(a->layout.dtype, TH_HALVES) ? th_astype(a, TH_F32) : a;
+}
+
+th_array *th__narrowed(th_array *a, th_dtype t) {
+  return a != NULL && a->layout.dtype != t ? th_astype(a, t) : a;
+}
+
 static uint32_t vjp_axes(const th_vjp *v) { return axes_of(v->params, v->in[0].ndim); }
 static int axes_list(const th_vjp *v, int axes[TH_MAX_DIMS]) {
   return th__axes_list(vjp_axes(v), v->in[0].ndim, axes);
@@ -85,8 +94,8 @@ static th_status vjp_sum(const th_vjp *v) {
 static th_status vjp_mean(const th_vjp *v) {
   th_scope scope = th_scope_begin();
   int64_t n = th__reduced_size(&v->in[0], vjp_axes(v));
-  th_array *g = th_divide_scalar(v->gradients[0], (double)n);
-  g = with_kept_dims(v, g);
+  th_array *g = th_divide_scalar(th__widened(v->gradients[0]), (double)n);
+  g = with_kept_dims(v, th__narrowed(g, v->in[0].dtype));
   return give(v, scope, th_broadcast_to(g, v->in[0].shape, v->in[0].ndim));
 }
 
@@ -94,11 +103,11 @@ static th_status vjp_mean(const th_vjp *v) {
 static th_status vjp_extreme(const th_vjp *v) {
   th_scope scope = th_scope_begin();
   int axes[TH_MAX_DIMS], n = axes_list(v, axes);
-  th_array *extreme = with_kept_dims(v, v->outputs[0]);
-  th_array *mask = th_astype(th_equal(v->inputs[0], extreme), v->in[0].dtype);
+  th_array *extreme = with_kept_dims(v, v->outputs[0]), *g = th__widened(v->gradients[0]);
+  th_array *mask = th_astype(th_equal(v->inputs[0], extreme), g != NULL ? g->layout.dtype : TH_F32);
   th_array *count = n > 0 ? th_sum(mask, axes, n, true) : mask;
-  th_array *share = th_divide(with_kept_dims(v, v->gradients[0]), count);
-  return give(v, scope, th_multiply(mask, share));
+  th_array *share = th_divide(with_kept_dims(v, g), count);
+  return give(v, scope, th__narrowed(th_multiply(mask, share), v->in[0].dtype));
 }
 
 /* d/dx_i is the product of the others: exact with no zero or one zero among them, too. */
@@ -169,7 +178,8 @@ static th_array *call(const th_op *op, const th_array *a, const int *axes, int n
                                 .infer = infer_,                                                   \
                                 .vjp = vjp_,                                                       \
                                 .cpu = id##_cpu,                                                   \
-                                .test = {-2, 2, 1e-4}};                                            \
+                                .test = {-2, 2, 1e-4}};
+#define PUBLIC(id)                                                                                 \
   th_array *th_##id(const th_array *a, const int *axes, int n_axes, bool keepdims) {               \
     return call(&op_##id, a, axes, n_axes, keepdims);                                              \
   }
@@ -183,6 +193,23 @@ REDUCTION(min, TH__FOLD_MIN, false, false, infer_extreme, vjp_extreme, BOTH, 0, 
 REDUCTION(all, TH__FOLD_MIN, false, true, infer_logical, NULL, 0, TH_OP_FLAT, TH_ANY)
 REDUCTION(any, TH__FOLD_MAX, false, true, infer_logical, NULL, 0, TH_OP_FLAT, TH_ANY)
 REDUCTION(count_nonzero, TH__FOLD_SUM, false, true, infer_count, NULL, 0, TH_OP_FLAT, TH_ANY)
+PUBLIC(sum)
+PUBLIC(prod)
+PUBLIC(max)
+PUBLIC(min)
+PUBLIC(all)
+PUBLIC(any)
+PUBLIC(count_nonzero)
+
+/* Those of 64 bits are averaged as f64, where the sum does not wrap. */
+th_array *th_mean(const th_array *a, const int *axes, int n_axes, bool keepdims) {
+  if (a == NULL || !th__dtype_in(a->layout.dtype, TH_BIT(TH_I64) | TH_BIT(TH_U64)))
+    return call(&op_mean, a, axes, n_axes, keepdims);
+  th__reduce_params p = {.keep = keepdims};
+  if (th__axes_mask(axes, n_axes, a->layout.ndim, op_mean.name, &p.axes) != TH_OK) return NULL;
+  th__composing c = th__compose();
+  return th__composed(c, th_astype(TH_CALL(&op_mean, &p, th_astype(a, TH_F64)), TH_F32));
+}
 
 TH_FAMILY_TABLE(reduce);
 const th_op *const th__family_reduce[] = {&op_sum, &op_prod, &op_mean,          &op_max, &op_min,

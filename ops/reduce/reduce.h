@@ -42,5 +42,9 @@ void th__reduce(th_task_context *context, const th__reduction *how);
 /* Gradients: the list of axes; an array shaped like an output with the reduced dimensions back as size 1. */
 int th__axes_list(uint32_t axes, int ndim, int list[TH_MAX_DIMS]);
 th_array *th__with_kept_dims(const th_vjp *v, uint32_t axes, th_array *a);
+/* Counts of elements may be too large for halves, so gradients divide in f32: a as f32 if it is of a half type, else a itself;
+ * and a as t again, a itself if it is. */
+th_array *th__widened(th_array *a);
+th_array *th__narrowed(th_array *a, th_dtype t);
 
 #endif

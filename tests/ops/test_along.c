@@ -52,13 +52,15 @@ Test(ops_along, other_dimensions_broadcast) {
 
 Test(ops_along, index_out_of_range_fails_the_task) {
   th_array *a = vector(1, 2, 3);
-  for (int bad = 0; bad < 2; bad++) {
-    th_array *i = indices_of(0, 2, bad ? 3 : -1);
+  static const int64_t bad[] = {-1, 3, INT64_MIN, INT64_MAX};
+  for (int k = 0; k < 4; k++) {
+    th_array *i = indices_of(0, 2, bad[k]);
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "index %lld at position 2", (long long)bad[k]);
     th_array *b = th_take_along_axis(a, i, 0);
     cr_assert(b != NULL);
     cr_assert(eq(int, th_wait(b), TH_EINVAL));
-    cr_assert(strstr(th_last_error(), bad ? "index 3 at position 2" : "index -1 at position 2") !=
-              NULL);
+    cr_assert(strstr(th_last_error(), wanted) != NULL);
     th_release(b);
     cr_assert(eq(int, th_put_inplace(a, i, a), TH_OK));
     cr_assert(eq(int, th_wait(a), TH_EINVAL));

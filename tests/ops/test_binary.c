@@ -17,7 +17,8 @@ static void end(void) {
 
 TestSuite(binary, .timeout = 60, .init = begin, .fini = end);
 
-static double floor_divide(double x, double y) { return floor(x / y); }
+/* The quotient with digits to spare, so that it does not round up to the next whole number. */
+static double floor_divide(double x, double y) { return (double)floorl((long double)x / y); }
 static double remainder_(double x, double y) { return x - y * floor(x / y); }
 static double add(double x, double y) { return x + y; }
 static double subtract(double x, double y) { return x - y; }
@@ -162,6 +163,49 @@ Test(binary, special_values) {
          "divide");
   expect(th_remainder(a, b), (const double[]){NAN, NAN, NAN, NAN, NAN, NAN, 1, INFINITY}, 0,
          "remainder");
+}
+
+/* 1 / 0.1 rounds to 10, but 0.1 is a little more than a tenth. */
+Test(binary, floor_divide_looks_at_the_exact_quotient) {
+  const double x[] = {1, -1, 1, -1, 0.3, 5, 0.6, 1e300},
+               y[] = {0.1, 0.1, -0.1, -0.1, 0.1, 0.1, 0.2, 1e-5};
+  th_array *a = th_from_host(x, TH_SHAPE(8), TH_F64, th_cpu(0));
+  th_array *b = th_from_host(y, TH_SHAPE(8), TH_F64, th_cpu(0));
+  const double wanted[] = {9, -10, -10, 9, 2, 49, 2, 1e305};
+  expect(th_floor_divide(a, b), wanted, 0x1p-50, "f64");
+  const double tenths[] = {9, -10, 9, -10, 2, 49, 5, 1e301};
+  expect(th_floor_divide_scalar(a, 0.1), tenths, 0x1p-50, "f64 // 0.1");
+  th_array *c = th_copy(a), *d = th_copy(a);
+  cr_assert(eq(int, th_floor_divide_inplace(c, b), TH_OK));
+  cr_assert(eq(int, th_floor_divide_scalar_inplace(d, 0.1), TH_OK));
+  expect(c, wanted, 0x1p-50, "f64 //= f64");
+  expect(d, tenths, 0x1p-50, "f64 //= 0.1");
+  const float ones[] = {1, -1, 1, -1}, parts[] = {0.1f, 0.1f, -0.1f, -0.1f};
+  th_array *e = th_from_host(ones, TH_SHAPE(4), TH_F32, th_cpu(0));
+  th_array *f = th_from_host(parts, TH_SHAPE(4), TH_F32, th_cpu(0));
+  expect(th_floor_divide(e, f), wanted, 0, "f32");
+  expect(th_floor_divide_scalar(e, 0.1), tenths, 0, "f32 // 0.1");
+}
+
+/* What NumPy gives, signs of zeros included. */
+Test(binary, floor_divide_of_special_values) {
+  const double x[] = {INFINITY, -INFINITY, 1, -1, 0.0, -0.0, 1, -1, 1, 0.0, NAN, 1, -0.0, 0.5};
+  const double y[] = {1,        INFINITY,  0.0,       0.0, 0.0, 3,  INFINITY,
+                      INFINITY, -INFINITY, -INFINITY, 1,   NAN, -2, 3};
+  const double wanted[] = {NAN, NAN, INFINITY, -INFINITY, NAN, -0.0, 0.0,
+                           -1,  -1,  -0.0,     NAN,       NAN, 0.0,  0.0};
+  static const th_dtype types[] = {TH_F64, TH_F32, TH_F16, TH_BF16};
+  for (int t = 0; t < 4; t++) {
+    th_array *a = th_astype(th_from_host(x, TH_SHAPE(14), TH_F64, th_cpu(0)), types[t]);
+    th_array *b = th_astype(th_from_host(y, TH_SHAPE(14), TH_F64, th_cpu(0)), types[t]);
+    th_array *q = th_floor_divide(a, b);
+    expect(th_retain(q), wanted, 0, th_dtype_name(types[t]));
+    double got[14];
+    cr_assert(eq(int, th_read(th_astype(q, TH_F64), got, sizeof got), TH_OK));
+    for (int i = 0; i < 14; i++)
+      cr_assert(isnan(wanted[i]) || signbit(got[i]) == signbit(wanted[i]), "%g // %g", x[i], y[i]);
+    th_release(q);
+  }
 }
 
 Test(binary, promotion) {

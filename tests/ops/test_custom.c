@@ -283,6 +283,8 @@ Test(ops_custom, bad_definitions_and_calls_are_refused) {
   cr_assert(eq(int, th_op_call("matmul", TH_ARRAYS(x, x), NULL, out, 1), TH_EINVAL));
   cr_assert(eq(int, th_op_call("fine", &x, 1, &p, out, 1), TH_EINVAL));
   cr_assert(eq(int, th_op_call("fine", TH_ARRAYS(x, x), NULL, out, 1), TH_EINVAL));
+  cr_assert(eq(int, th_op_call("fine", NULL, 2, &p, out, 1), TH_EINVAL));
+  cr_assert(failed_with(TH_EINVAL, "fine is given 2 inputs, but no list of them"));
   cr_assert(eq(int, th_op_call("fine", TH_ARRAYS(x, x), &p, out, 2), TH_EINVAL));
   cr_assert(failed_with(TH_EINVAL, "fine has 1 outputs, not 2"));
   th_release(x);

@@ -54,6 +54,21 @@ Test(grids, triangles) {
   for (int i = 0; i < 5; i++) th_release(made[i]);
 }
 
+Test(grids, diagonals_far_outside_are_all_or_nothing) {
+  const double nothing[6] = {0}, all[] = {1, 1, 1, 1, 1, 1};
+  th_array *a = th_ones(TH_SHAPE(2, 3), TH_F32, th_cpu(0));
+  static const int64_t far[] = {INT64_MAX, INT64_C(1) << 62, INT64_C(1) << 40, 3};
+  for (int i = 0; i < 4; i++) {
+    expect(th_tril(a, far[i]), 2, (int64_t[]){2, 3}, (double *)all, 6);
+    expect(th_triu(a, far[i]), 2, (int64_t[]){2, 3}, (double *)nothing, 6);
+    expect(th_tril(a, -far[i]), 2, (int64_t[]){2, 3}, (double *)nothing, 6);
+    expect(th_triu(a, -far[i]), 2, (int64_t[]){2, 3}, (double *)all, 6);
+  }
+  expect(th_tril(a, INT64_MIN), 2, (int64_t[]){2, 3}, (double *)nothing, 6);
+  expect(th_triu(a, INT64_MIN), 2, (int64_t[]){2, 3}, (double *)all, 6);
+  th_release(a);
+}
+
 Test(grids, triangles_have_gradients) {
   th_array *a = th_ones(TH_SHAPE(2, 2), TH_F64, th_cpu(0));
   (void)th_require_grad(a);

@@ -145,3 +145,45 @@ Test(ops_moments, gradients_of_norms) {
     th_release(in[0]);
   }
 }
+
+/* Of f16, where 70,000 is no number: the gradients of var, std and the largest norm, whose ties share it. */
+Test(ops_moments, gradients_of_halves_count_in_single_precision) {
+  enum { MANY = 70000 };
+  for (int kind = 0; kind < 3; kind++) {
+    th_array *pair = vector(-1, 1);
+    th_array *halves = th_astype(pair, TH_F16), *turned = th_reshape(halves, TH_SHAPE(2, 1));
+    th_array *wide = th_broadcast_to(turned, TH_SHAPE(2, MANY / 2));
+    th_array *a = th_copy(wide);
+    cr_assert(eq(int, th_require_grad(a), TH_OK));
+    th_array *y = kind == 0   ? th_variance(a, NULL, 0, 0, false)
+                  : kind == 1 ? th_std(a, NULL, 0, 0, false)
+                              : th_vector_norm(a, NULL, 0, INFINITY, false);
+    cr_assert(eq(int, th_backward(y, 0), TH_OK), "%s", th_last_error());
+    double *g = values_of(th_grad(a));
+    double wanted = (kind == 0 ? 2.0 : 1.0) / MANY;
+    cr_assert(th_array_dtype(th_grad(a)) == TH_F16);
+    cr_assert(fabs(g[0] / wanted + 1) < 0x1p-7 && fabs(g[MANY - 1] / wanted - 1) < 0x1p-7,
+              "%d: %g, %g", kind, g[0], g[MANY - 1]);
+    free(g);
+    th_array *all[] = {pair, halves, turned, wide, a, y};
+    for (int i = 0; i < 6; i++) th_release(all[i]);
+  }
+}
+
+/* d^2 var / dx^2 along u, whose mean is 0, is 2 u / n. */
+Test(ops_moments, second_derivatives_of_halves_count_in_single_precision) {
+  enum { MANY = 70000 };
+  th_array *pair = vector(-1, 1), *halves = th_astype(pair, TH_F16), *g = NULL, *second = NULL;
+  th_array *wide = th_broadcast_to(halves, TH_SHAPE(MANY / 2, 2)), *u = th_copy(wide);
+  th_array *x = th_ones(TH_SHAPE(MANY / 2, 2), TH_F16, th_cpu(0));
+  cr_assert(eq(int, th_require_grad(x), TH_OK));
+  th_array *y = th_variance(x, NULL, 0, 0, false);
+  cr_assert(eq(int, th_grads(&y, 1, NULL, &x, 1, TH_CREATE_GRAPH, &g), TH_OK));
+  cr_assert(eq(int, th_grads(&g, 1, &u, &x, 1, 0, &second), TH_OK), "%s", th_last_error());
+  double *got = values_of(second);
+  for (int i = 0; i < MANY; i++)
+    cr_assert(fabs(got[i] * MANY / 2 - (i % 2 ? 1 : -1)) < 0.02, "element %d is %g", i, got[i]);
+  free(got);
+  th_array *all[] = {pair, halves, g, second, wide, u, x, y};
+  for (int i = 0; i < 8; i++) th_release(all[i]);
+}

@@ -95,6 +95,8 @@ static const conv_shape conv_shapes[] = {
     {5, 3, 6, 6, 2, 6, 6, {1, 1}, {0, 0}, {1, 1}, 1},
     {2, 2, 5, 5, 3, 1, 1, {3, 3}, {2, 2}, {1, 1}, 1},
     {40, 2, 4, 4, 5, 2, 2, {1, 1}, {1, 0}, {2, 1}, 1},
+    {2, 2, 17, 19, 3, 3, 2, {5, 4}, {1, 2}, {2, 3}, 1},
+    {1, 3, 22, 25, 8, 3, 4, {4, 6}, {0, 1}, {6, 4}, 1},
 };
 
 Test(nn, conv2d_is_its_definition) {
@@ -145,6 +147,43 @@ Test(nn, gradients_of_conv2d_are_adjoint) {
               whole, by_x, by_k);
     th_scope_end(scope);
   }
+}
+
+/* Only what taps reach is packed: the whole stride would be 40 GB. */
+Test(nn, strides_far_beyond_the_kernel) {
+  th_conv_config config = {.stride = {100000, 100000}};
+  th_array *x = random_array(TH_SHAPE(1, 1, 4, 4), TH_F32),
+           *k = random_array(TH_SHAPE(1, 1, 1, 1), TH_F32);
+  double *xs = read_all(x), *ks = read_all(k), slope[16] = {ks[0]}, wanted = xs[0] * ks[0];
+  cr_assert(th_require_grad(x) == TH_OK && th_require_grad(k) == TH_OK);
+  th_array *y = th_conv2d(x, k, NULL, &config);
+  expect_close(y, &wanted, 1e-6, "conv2d");
+  cr_assert(eq(int, th_backward(y, 0), TH_OK), "%s", th_last_error());
+  expect_close(th_grad(x), slope, 1e-6, "by x");
+  expect_close(th_grad(k), xs, 1e-6, "by k");
+  free(xs), free(ks);
+  th_release(x), th_release(k), th_release(y);
+}
+
+/* Weights see the windows of their own channel, whatever lies behind its last row. */
+Test(nn, what_is_not_finite_stays_out_of_other_weights) {
+  static const th_dtype types[] = {TH_F32, TH_F64, TH_F16};
+  for (int t = 0; t < 3; t++)
+    for (int channel = 0; channel < 2; channel++) {
+      double values[32] = {0};
+      values[16 * channel] = INFINITY;
+      th_array *doubles = th_from_host(values, TH_SHAPE(1, 2, 4, 4), TH_F64, th_cpu(0));
+      th_array *x = th_astype(doubles, types[t]),
+               *k = th_zeros(TH_SHAPE(1, 2, 3, 3), types[t], th_cpu(0));
+      th_require_grad(k);
+      th_array *y = th_conv2d(x, k, NULL, NULL), *sum = th_sum(y, NULL, 0, false);
+      cr_assert(eq(int, th_backward(sum, 0), TH_OK), "%s", th_last_error());
+      double *g = read_all(th_grad(k)); /* the corner is under the first tap alone */
+      for (int i = 0; i < 18; i++)
+        cr_assert(g[i] == (i == 9 * channel ? INFINITY : 0), "weight %d: %g", i, g[i]);
+      free(g);
+      th_release(doubles), th_release(x), th_release(k), th_release(y), th_release(sum);
+    }
 }
 
 Test(nn, conv1d_is_conv2d_of_one_row) {
@@ -326,6 +365,19 @@ Test(nn, batch_norm_follows_the_running_figures) {
   th_release(z), th_release(biased);
 }
 
+Test(nn, batch_norm_does_not_train_on_nothing) {
+  th_array *x = th_zeros(TH_SHAPE(0, 2, 3), TH_F32, th_cpu(0));
+  th_array *mean = th_zeros(TH_SHAPE(2), TH_F32, th_cpu(0));
+  th_array *var = th_ones(TH_SHAPE(2), TH_F32, th_cpu(0));
+  cr_assert(th_batch_norm(x, mean, var, NULL, NULL, true, 0.1, 1e-5) == NULL);
+  cr_assert(failed_with(TH_ESHAPE, "batch_norm: no elements per channel"));
+  expect_close(mean, (const double[]){0, 0}, 0, "running mean");
+  expect_close(var, (const double[]){1, 1}, 0, "running variance");
+  th_array *y = th_batch_norm(x, mean, var, NULL, NULL, false, 0.1, 1e-5);
+  cr_assert(y != NULL && th_array_size(y) == 0, "%s", th_last_error());
+  th_release(x), th_release(mean), th_release(var), th_release(y);
+}
+
 /* --- losses --- */
 
 static th_array *all_losses(th_array *const *in, int n, void *user) {
@@ -360,6 +412,48 @@ Test(nn, losses_are_their_formulas) {
   cr_assert(th_huber_loss(in[0], in[1], 0) == NULL && failed_with(TH_EINVAL, "delta"));
   free(x), free(y);
   th_release(in[0]), th_release(in[1]);
+}
+
+/* 20 rounds to log(1 + e^20); what is left of the loss is e^-20. Its slope is right where the formula has its corner, too. */
+Test(nn, bce_of_sure_logits_keeps_its_digits) {
+  const float values[] = {20, -20, 80, 0, 3, -3};
+  const float wants[] = {1, 0, 1, 1, 0.25f, 1};
+  for (int i = 0; i < 6; i++) {
+    double x = values[i], y = wants[i], s = 1 / (1 + exp(-x));
+    double wanted = y * log1p(exp(-x)) + (1 - y) * log1p(exp(x));
+    th_array *a = th_from_host(&values[i], TH_SHAPE(1), TH_F32, th_cpu(0));
+    th_array *b = th_from_host(&wants[i], TH_SHAPE(1), TH_F32, th_cpu(0));
+    cr_assert(th_require_grad(a) == TH_OK && th_require_grad(b) == TH_OK);
+    th_array *loss = th_bce_with_logits(a, b);
+    double got = value_of(th_retain(loss));
+    cr_assert(fabs(got - wanted) <= 1e-6 * wanted, "%g, %g: %g, not %g", x, y, got, wanted);
+    cr_assert(eq(int, th_backward(loss, 0), TH_OK), "%s", th_last_error());
+    expect_close(th_grad(a), (double[]){s - y}, 1e-6, "slope by logits");
+    expect_close(th_grad(b), (double[]){-x}, 1e-6, "slope by targets");
+    th_release(a), th_release(b), th_release(loss);
+  }
+}
+
+/* The sum of 8,192 rows, 81,920, is no number of f16; the mean is. */
+Test(nn, losses_of_many_rows_of_halves) {
+  enum { ROWS = 8192, CLASSES = 3 };
+  th_array *p = th_full(TH_SHAPE(ROWS, CLASSES), -10, TH_F16, th_cpu(0));
+  th_array *l = th_zeros(TH_SHAPE(ROWS), TH_I64, th_cpu(0));
+  th_array *nll = th_nll_loss(p, l);
+  cr_assert(eq(int, (int)th_array_dtype(nll), (int)TH_F16));
+  expect_close(nll, (const double[]){10}, 0, "nll_loss");
+  static const double row[] = {0, -12, -12};
+  th_array *line = th_from_host(row, TH_SHAPE(CLASSES), TH_F64, th_cpu(0));
+  th_array *halves = th_astype(line, TH_F16);
+  th_array *logits = th_broadcast_to(halves, TH_SHAPE(ROWS, CLASSES));
+  static const double second[] = {0, 1, 0};
+  th_array *label = th_from_host(second, TH_SHAPE(CLASSES), TH_F64, th_cpu(0));
+  th_array *share = th_astype(label, TH_F16);
+  th_array *soft = th_broadcast_to(share, TH_SHAPE(ROWS, CLASSES));
+  th_array *loss = th_cross_entropy(logits, soft);
+  expect_close(loss, (const double[]){12}, 1e-3, "cross_entropy");
+  th_array *all[] = {p, l, nll, line, halves, logits, label, share, soft, loss};
+  for (int i = 0; i < 10; i++) th_release(all[i]);
 }
 
 Test(nn, losses_of_extreme_logits) {

@@ -215,6 +215,20 @@ Test(ops_reduce, integers_wrap_and_keep_all_their_bits) {
   for (int j = 0; j < 6; j++) th_release(all[j]);
 }
 
+Test(ops_reduce, means_of_64_bit_integers_do_not_wrap) {
+  static const th_dtype types[] = {TH_I64, TH_U64};
+  for (int t = 0; t < 2; t++)
+    for (int64_t n = 3; n < 200000; n *= 60) {
+      th_array *a = th_full(TH_SHAPE(2, n), 0x1p62, types[t], th_cpu(0));
+      th_array *rows = th_mean(a, (const int[]){1}, 1, true), *all = th_mean(a, NULL, 0, false);
+      cr_assert(eq(int, (int)th_array_dtype(rows), (int)TH_F32));
+      cr_assert(distance_to(rows, 0x1p62, 0x1p62) < 1e-7 && distance_to(all, 0x1p62) < 1e-7);
+      th_release(rows), th_release(all);
+      cr_assert(th_mean(a, (const int[]){2}, 1, true) == NULL && failed_with(TH_ESHAPE, "mean"));
+      th_release(a);
+    }
+}
+
 Test(ops_reduce, nan_wins_wherever_it_stands) {
   for (int64_t n = 1; n <= 200; n += 13)
     for (int64_t at = 0; at<n; at += n> 20 ? 17 : 1) {
@@ -300,6 +314,27 @@ Test(ops_reduce, gradients_agree_with_differences) {
                   keep, worst, th_last_error());
         th_release(a);
       }
+}
+
+/* 70,000 and more are no numbers of f16. */
+Test(ops_reduce, gradients_of_halves_count_in_single_precision) {
+  enum { MANY = 70000 };
+  static double share[MANY];
+  static const reduction divided[] = {th_mean, th_max, th_min};
+  static const th_dtype types[] = {TH_F16, TH_BF16};
+  for (int i = 0; i < MANY; i++) share[i] = 1.0 / MANY;
+  for (int t = 0; t < 2; t++)
+    for (int r = 0; r < 3; r++) {
+      th_array *a = th_ones(TH_SHAPE(MANY), types[t], th_cpu(0));
+      cr_assert(eq(int, th_require_grad(a), TH_OK));
+      th_array *y = divided[r](a, NULL, 0, false);
+      cr_assert(eq(int, th_backward(y, 0), TH_OK));
+      cr_assert(th_array_dtype(th_grad(a)) == types[t]);
+      double first = take_value(th_retain(th_grad(a)), 0);
+      cr_assert(fabs(first * MANY - 1) < 0x1p-7, "%d: %g", r, first);
+      cr_assert(worst_of(th_grad(a), share, MANY) < 1e-7);
+      th_release(y), th_release(a);
+    }
 }
 
 Test(ops_reduce, gradient_of_a_product_with_zeros) {

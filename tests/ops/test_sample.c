@@ -122,6 +122,24 @@ Test(ops_sample, bits_do_not_depend_on_the_number_of_workers) {
   free(first), free(now), free(bits), free(again);
 }
 
+/* Nothing is drawn for it: the next numbers are those of a new generator. */
+Test(ops_sample, too_many_draws_leave_the_generator_alone) {
+  th_generator *used = th_generator_new(5), *fresh = th_generator_new(5);
+  th_array *weights = th_ones(TH_SHAPE(4, 2), TH_F32, th_cpu(0));
+  static const int64_t many[] = {INT64_MAX, INT64_MAX / 4 + 1, INT64_MAX / 4};
+  for (int i = 0; i < 3; i++) {
+    cr_assert(th_categorical(used, weights, many[i]) == NULL);
+    cr_assert(failed_with(TH_EOVERFLOW, "draws from each of 4 rows"));
+  }
+  th_array *a = th_randint(used, TH_SHAPE(8), 0, 1000, TH_I32, th_cpu(0));
+  th_array *b = th_randint(fresh, TH_SHAPE(8), 0, 1000, TH_I32, th_cpu(0));
+  double *x = values_of(a);
+  cr_assert(worst_of(b, x, 8) == 0);
+  free(x);
+  th_release(a), th_release(b), th_release(weights);
+  th_generator_release(used), th_generator_release(fresh);
+}
+
 Test(ops_sample, refusals) {
   th_device d = th_cpu(0);
   cr_assert(th_randint(NULL, TH_SHAPE(3), 4, 4, TH_I32, d) == NULL);

@@ -303,3 +303,21 @@ Test(ops_softmax, the_gradient_of_cross_entropy_has_a_gradient) {
   th_array *all[] = {x, w, y, loss, g, weighted, sum};
   for (int j = 0; j < 7; j++) th_release(all[j]);
 }
+
+/* d^2 loss / d logits^2 along (1, 0) in each row, p being 1/2: (1, -1) / 4 / rows, of more rows than f16 can count. */
+Test(ops_softmax, second_derivatives_of_halves_count_in_single_precision) {
+  enum { ROWS = 70000 };
+  th_array *x = th_zeros(TH_SHAPE(ROWS, 2), TH_F16, th_cpu(0)), *g = NULL, *second = NULL;
+  th_array *labels = th_zeros(TH_SHAPE(ROWS), TH_I64, th_cpu(0)), *row = vector(1, 0);
+  th_array *half = th_astype(row, TH_F16), *u = th_broadcast_to(half, TH_SHAPE(ROWS, 2));
+  cr_assert(eq(int, th_require_grad(x), TH_OK));
+  th_array *loss = th_cross_entropy(x, labels);
+  cr_assert(eq(int, th_grads(&loss, 1, NULL, &x, 1, TH_CREATE_GRAPH, &g), TH_OK));
+  cr_assert(eq(int, th_grads(&g, 1, &u, &x, 1, 0, &second), TH_OK), "%s", th_last_error());
+  double *got = values_of(second);
+  for (int i = 0; i < 2 * ROWS; i++)
+    cr_assert(fabs(got[i] * 4 * ROWS - (i % 2 ? -1 : 1)) < 0.02, "element %d is %g", i, got[i]);
+  free(got);
+  th_array *all[] = {x, g, second, labels, row, half, u, loss};
+  for (int i = 0; i < 8; i++) th_release(all[i]);
+}

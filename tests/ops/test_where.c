@@ -65,6 +65,25 @@ Test(where, clip_bounds_in_the_type) {
   cr_assert(eq(int, th_last_status(), TH_EDTYPE));
 }
 
+/* The bound 0.1 is that of the type in forward, so an element equal to it is inside. */
+Test(where, gradients_compare_with_bounds_in_the_type) {
+  static const th_dtype types[] = {TH_F32, TH_F16, TH_BF16, TH_F64};
+  for (int t = 0; t < 4; t++) {
+    th_array *a = th_full(TH_SHAPE(1), 0.1, types[t], th_cpu(0));
+    th_array *b = th_full(TH_SHAPE(1), 0.3, types[t], th_cpu(0)), *all[6];
+    for (int k = 0; k < 6; k++) {
+      all[k] = th_copy(k < 3 ? a : b);
+      cr_assert(eq(int, th_require_grad(all[k]), TH_OK));
+      double s = k < 3 ? 0.1 : 0.3;
+      th_array *y = k % 3 == 0   ? th_clip(all[k], -s, s)
+                    : k % 3 == 1 ? th_maximum_scalar(all[k], s)
+                                 : th_minimum_scalar(all[k], s);
+      cr_assert(eq(int, th_backward(th_sum(y, NULL, 0, false), 0), TH_OK));
+      expect(th_grad(all[k]), (const double[]){1}, th_dtype_name(types[t]));
+    }
+  }
+}
+
 Test(where, clip_gradient_stops_outside) {
   const double x[] = {-2, -1, 0, 1, 2};
   th_array *a = th_from_host(x, TH_SHAPE(5), TH_F64, th_cpu(0));
