@@ -229,7 +229,7 @@ static void keep_three(void) {
     cr_assert(eq(int, save(i, path, 3), TH_OK), "%s", th_last_error());
     cr_assert(eq(dbl, value_in(path), i));
     for (int k = 1; k < (i < 3 ? i : 3); k++) {
-      char name[8];
+      char name[16];
       snprintf(name, sizeof name, "a.%d", k);
       cr_assert(eq(dbl, value_in(beside(name)), i - k), "version %d after save %d", k, i);
     }
