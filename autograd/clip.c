@@ -1,6 +1,7 @@
 /* Owns the clipping of gradients. Norms are arrays like any others, so nothing waits: the norm of the gradients of each device is
  * computed there, they meet on one device, and the common norm goes back to all. */
 #include <math.h>
+#include <stdint.h>
 
 #include "autograd/optim.h"
 #include "autograd/tape.h"
@@ -33,10 +34,13 @@ th_array *th__placed(th_array *a, th_dtype t, th_device d) {
   return a == NULL || th_device_equal(th_array_device(a), d) ? a : th_copy_to(a, d);
 }
 
-/* The gradients on the device of the first that is not done, in list, which has room for one more; returns how many. */
+enum { MOST_INPUTS = INT16_MAX }; /* of an operator */
+
+/* Gradients on the device of the first that is not done, in list, which has room for one more, as many as one operator can take
+ * together with that; returns how many. */
 static int next_group(const th__gradients *g, bool *done, th_array **list) {
   int n = 0;
-  for (int i = 0; i < g->n; i++) {
+  for (int i = 0; i < g->n && n < MOST_INPUTS - 1; i++) {
     th_device d = th_array_device(g->list[i]);
     if (done[i] || (n > 0 && !th_device_equal(d, th_array_device(list[0])))) continue;
     done[i] = true;
@@ -64,6 +68,19 @@ static int norms_apart(th_array *const *list, int n, double order, th_dtype t, t
   return n;
 }
 
+/* The norm of n norms, which are replaced where they are more than one operator can take. */
+static th_array *joined(th_array **norms, int n, double order) {
+  while (n > 1) {
+    int parts = 0;
+    for (int first = 0; first < n; first += MOST_INPUTS) {
+      int size = n - first < MOST_INPUTS ? n - first : MOST_INPUTS;
+      norms[parts++] = th_vector_norm(th_stack(norms + first, size, 0), NULL, 0, order, false);
+    }
+    n = parts;
+  }
+  return norms[0];
+}
+
 th_array *th__gradients_norm(const th__gradients *g, double order, th_device home) {
   bool *done;
   th_array **list = group_room(g, &done), **norms = list + g->n + 1;
@@ -78,8 +95,7 @@ th_array *th__gradients_norm(const th__gradients *g, double order, th_device hom
     else
       n += norms_apart(list, size, order, t, home, norms + n);
   }
-  th_array *total =
-      n == 1 ? norms[0] : th_vector_norm(th_stack(norms, n, 0), NULL, 0, order, false);
+  th_array *total = joined(norms, n, order);
   th__free(list);
   return total;
 }

@@ -1,6 +1,7 @@
 /* Owns functions of the program that bring their own gradient: each call is one record, whose vjp is the program's. */
 #include "autograd/function.h"
 #include "engine/base/error.h"
+#include "engine/base/mem.h"
 
 /* --- what th_recompute() shares --- */
 
@@ -71,6 +72,9 @@ th_status th__function_call(const th__function *f, th_array *const *inputs, int 
     status = own_outputs(outputs, n_outputs);
     th__tape_recording(before);
   }
+  if (status == TH_OK && recorded && f->note != NULL) {
+    status = f->note((void *)f->params, outputs, n_outputs);
+  }
   if (status == TH_OK && recorded) {
     status = th__tape_record(f->op, f->params, f->drop, f->saves, in, n_inputs,
                              (const th_array *const *)outputs, n_outputs);
@@ -84,19 +88,49 @@ th_status th__function_call(const th__function *f, th_array *const *inputs, int 
 
 /* --- th_custom() --- */
 
+/* What a record holds. */
+typedef struct custom_call {
+  th_function f;
+  th_device device;   /* of all outputs, where devices is NULL */
+  th_device *devices; /* of unsaved outputs that do not lie together; freed with user */
+} custom_call;
+
+static th_status note_devices(void *params, th_array *const *outputs, int n_outputs) {
+  custom_call *c = params;
+  bool together = true;
+  c->device = outputs[0]->device;
+  for (int j = 1; j < n_outputs; j++) {
+    together = together && th_device_equal(outputs[j]->device, c->device);
+  }
+  if (together || (c->f.unsaved & TH_UNSAVED_OUTPUTS) == 0) return TH_OK;
+  c->devices = th__alloc((size_t)n_outputs * sizeof(*c->devices));
+  if (c->devices == NULL) return TH_ENOMEM;
+  for (int j = 0; j < n_outputs; j++) c->devices[j] = outputs[j]->device;
+  return TH_OK;
+}
+
+static th_device device_of(const th_vjp *v, int j) {
+  const custom_call *c = v->params;
+  if (v->outputs[j] != NULL) return v->outputs[j]->device;
+  return c->devices != NULL ? c->devices[j] : c->device;
+}
+
 static th_status call_backward(const th_vjp *v, th_array **gradients, th_array **results) {
-  const th_function *f = v->params;
+  const th_function *f = &((const custom_call *)v->params)->f;
   return f->backward(v->inputs, v->outputs, gradients, results, f->user);
 }
 
-static th_status vjp_function(const th_vjp *v) { return th__vjp_by_user(v, call_backward); }
+static th_status vjp_function(const th_vjp *v) {
+  return th__vjp_by_user(v, device_of, call_backward);
+}
 
 static const th_op op_function = {
-    .name = "custom", .params_size = sizeof(th_function), .vjp = vjp_function};
+    .name = "custom", .params_size = sizeof(custom_call), .vjp = vjp_function};
 
 static void drop_function(void *params) {
-  const th_function *f = params;
-  if (f->drop != NULL) f->drop(f->user);
+  const custom_call *c = params;
+  if (c->f.drop != NULL) c->f.drop(c->f.user);
+  th__free(c->devices);
 }
 
 static th_status check(const th_function *f, th_array *const *inputs, int n_inputs,
@@ -121,9 +155,11 @@ th_status th_custom(const th_function *f, th_array *const *inputs, int n_inputs,
   }
   uint32_t saves = (f->unsaved & TH_UNSAVED_INPUTS ? 0 : UINT32_C(0xFFFF)) |
                    (f->unsaved & TH_UNSAVED_OUTPUTS ? 0 : UINT32_C(0xFFFF0000));
+  custom_call own = {.f = *f};
   th__function call = {.op = &op_function,
-                       .params = f,
+                       .params = &own,
                        .drop = drop_function,
+                       .note = note_devices,
                        .saves = saves,
                        .forward = f->forward,
                        .user = f->user};

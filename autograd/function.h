@@ -8,7 +8,9 @@ typedef struct th__function {
   const th_op *op; /* name, vjp, params_size */
   const void *params;
   void (*drop)(void *params); /* or NULL */
-  uint32_t saves;             /* as op->saves */
+  /* Looks at the outputs just before the call is recorded; or NULL. */
+  th_status (*note)(void *params, th_array *const *outputs, int n_outputs);
+  uint32_t saves; /* as op->saves */
   th_forward_fn forward;
   void *user;
 } th__function;

@@ -179,11 +179,11 @@ static bool same_group(const th_optimizer *o, int i, int j) {
          o->factors[i].lr == o->factors[j].lr && o->factors[i].decay == o->factors[j].decay;
 }
 
-/* Updates all leaves of the group of leaf `first` as one task. */
+/* Updates the leaves of the group of leaf `first` as one task, as many as that can take. */
 static th_status step_group(const stepping *s, int first) {
   const th_optimizer *o = s->o;
-  int n = 0;
-  for (int i = first; i < o->n; i++) {
+  int n = 0, most = th__step_most(2 + o->n_states, s->factor != NULL);
+  for (int i = first; i < o->n && n < most; i++) {
     if (s->done[i] || !same_group(o, i, first)) continue;
     s->done[i] = true;
     s->lists[0][n] = o->leaves[i];

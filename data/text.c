@@ -41,6 +41,9 @@ th_array *th_text_ids(const th_array *text, th_dtype t, uint8_t vocabulary[256],
     numbers[i] = *n_vocabulary;
     vocabulary[(*n_vocabulary)++] = (uint8_t)i;
   }
+  if (t == TH_I8 && *n_vocabulary - 1 > INT8_MAX) /* all others hold 255 */
+    return th__fail_null(TH_EOVERFLOW, "text_ids: %d different bytes, i8 has numbers for %d",
+                         *n_vocabulary, INT8_MAX + 1);
   th_scope scope = th__scope_suspend();
   int64_t rows = 256;
   th_array *wide = th_from_host(numbers, &rows, 1, TH_I64, th_cpu(0)), *table = th_astype(wide, t);

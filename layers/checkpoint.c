@@ -85,6 +85,15 @@ static th_status arrays_gather(const th_checkpoint *c, arrays *a) {
   return TH_OK;
 }
 
+/* Several elements of a broadcast view share memory, so it cannot be loaded; better to hear of that when saving. */
+static th_status check_views(const arrays *a, const char *who) {
+  for (int i = 0; i < a->n; i++)
+    if (th__layout_overlaps_itself(&a->list[i]->layout))
+      return th__fail(TH_EINVAL, "%s: %s is a broadcast view, several of its elements share memory",
+                      who, a->names[i]);
+  return TH_OK;
+}
+
 /* --- numbers --- */
 
 /* Keys and values in turn; each has NAME bytes. */
@@ -155,8 +164,8 @@ static th_array *save(const th_checkpoint *c, const char *path, int keep, const 
   arrays a = {0};
   numbers m = {0};
   th_array *saved = NULL;
-  if (arrays_gather(c, &a) == TH_OK && numbers_new(c, &m) == TH_OK &&
-      numbers_gather(c, &m) == TH_OK)
+  if (arrays_gather(c, &a) == TH_OK && check_views(&a, who) == TH_OK &&
+      numbers_new(c, &m) == TH_OK && numbers_gather(c, &m) == TH_OK)
     saved = th__save(a.list, a.names, a.n, m.list, path, keep, who);
   arrays_free(&a);
   numbers_free(&m);
@@ -256,6 +265,7 @@ static th_status find_arrays(th_file *f, const char *path, const arrays *a, th_a
 
 static th_status put_back(const th_checkpoint *c, th_file *f, const char *path, const arrays *a,
                           th_array **loaded, uint64_t *values) {
+  TH_TRY(check_views(a, "checkpoint_load"));
   TH_TRY(read_numbers(c, f, path, values));
   TH_TRY(find_arrays(f, path, a, loaded));
   TH_TRY(set_numbers(c, values));

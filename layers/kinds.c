@@ -174,10 +174,11 @@ static th_array *attend(th_layer *l, const th_array *x, const th_array *mask,
   }
   th_array *all_three = th_layer_forward(th_layer_child(l, 0), x);
   if (all_three == NULL) return NULL;
-  int64_t length = th_array_shape(x)[ndim - 2], width = th_array_shape(x)[ndim - 1];
+  int64_t n = 1, length = th_array_shape(x)[ndim - 2], width = th_array_shape(x)[ndim - 1];
+  for (int d = 0; d < ndim - 2; d++) n *= th_array_shape(x)[d];
   th_array *split =
-      th_reshape(all_three, TH_SHAPE(-1, length, 3, s->heads, width / s->heads)); /* n l 3 h e */
-  th_array *parts = th_permute_dims(split, (const int[]){2, 0, 3, 1, 4}, 5);      /* 3 n h l e */
+      th_reshape(all_three, TH_SHAPE(n, length, 3, s->heads, width / s->heads)); /* n l 3 h e */
+  th_array *parts = th_permute_dims(split, (const int[]){2, 0, 3, 1, 4}, 5);     /* 3 n h l e */
   double p = th_layer_training(l) ? s->config.dropout : 0;
   th_array *mixed = th_sdpa_dropout(s->g, th_slice(parts, "0"), th_slice(parts, "1"),
                                     th_slice(parts, "2"), mask, s->config.causal, p);

@@ -192,7 +192,7 @@ static th_status lay_out(saving *s, th_array *const *arrays, const char *const *
     items[i] = (th__tensor){.name = names[i]};
     th__layout_copy(&items[i].layout, &arrays[i]->layout);
   }
-  th_status status = th__tensors_place(items, s->n, order, &data);
+  th_status status = th__tensors_place(items, s->n, order, &data, who);
   if (status == TH_OK) {
     s->header = th__tensors_text(items, order, s->n, metadata, who, &s->header_bytes);
     if (!s->header) status = th_last_status();

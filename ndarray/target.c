@@ -24,35 +24,89 @@ static th_status system_error(const th__target *t) {
 
 /* A descriptor for the folder, so that the file goes there even if the process changes its own meanwhile. */
 static bool open_folder(th__target *t) {
-  char *slash = strrchr(t->path, '/');
-  t->name = slash ? slash + 1 : t->path;
-  if (slash == t->path) {
+  char *slash = strrchr(t->file, '/');
+  t->name = slash ? slash + 1 : t->file;
+  if (slash == t->file) {
     t->folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   } else {
     if (slash) *slash = 0;
-    t->folder = open(slash ? t->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    t->folder = open(slash ? t->file : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (slash) *slash = '/';
   }
   return t->folder >= 0;
 }
 
+/* The text of the link at t->file in place of its name. 1; 0: that is no link; -1: errno. */
+static int follow_one(th__target *t) {
+  char text[4096];
+  ssize_t n = readlink(t->file, text, sizeof text);
+  if (n < 0) return errno == EINVAL || errno == ENOENT ? 0 : -1;
+  const char *slash = strrchr(t->file, '/');
+  size_t folder = slash && text[0] != '/' ? (size_t)(slash + 1 - t->file) : 0;
+  char *joined = (size_t)n < sizeof text ? th__alloc(folder + (size_t)n + 1) : NULL;
+  if (!joined) {
+    errno = (size_t)n < sizeof text ? ENOMEM : ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(joined, t->file, folder);
+  memcpy(joined + folder, text, (size_t)n);
+  joined[folder + (size_t)n] = 0;
+  th__free(t->file);
+  t->file = joined;
+  return 1;
+}
+
+/* Sets t->file to where links at the end of path lead. */
+static bool follow(th__target *t) {
+  enum { MOST_LINKS = 40 }; /* as Linux */
+  int more = 1;
+  t->file = th__strdup(t->path);
+  if (!t->file) errno = ENOMEM;
+  for (int i = 0; t->file && more == 1; i++)
+    more = i < MOST_LINKS ? follow_one(t) : (errno = ELOOP, -1);
+  return t->file && more == 0;
+}
+
+/* Whether links lead to what has no name: those of /proc to pipes and unlinked files have texts that name nothing. */
+static bool is_nameless(const th__target *t) {
+  struct stat info;
+  return strcmp(t->file, t->path) != 0 && lstat(t->file, &info) != 0;
+}
+
+/* Another name to try beside the file. It may be taken: a process of the same number that was killed left it. */
+static void next_name(const th__target *t, char *name, size_t room) {
+  static _Atomic uint32_t count; /* relaxed: only uniqueness matters */
+  (void)snprintf(name, room, "%s.%ld.%u.tmp", t->name, (long)getpid(),
+                 th__fetch_add(&count, 1, TH__RELAXED));
+}
+
+static size_t name_room(const th__target *t) { return strlen(t->name) + 48; }
+
+/* A new file under a name that nobody has. */
+static int create_named(const th__target *t, char *name, size_t room, mode_t mode) {
+  int descriptor;
+  do {
+    next_name(t, name, room);
+    descriptor = openat(t->folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  } while (descriptor < 0 && errno == EEXIST);
+  return descriptor;
+}
+
 /* A new file, without a name where the file system can do that and it can get one later. */
 static bool open_beside(th__target *t, mode_t mode) {
-  static _Atomic uint32_t count; /* relaxed: only uniqueness matters */
   if (!open_folder(t)) return false;
-  size_t room = strlen(t->name) + 48;
-  t->beside = th__alloc(room);
+  t->beside = th__alloc(name_room(t));
   if (!t->beside) {
     errno = ENOMEM;
     return false;
   }
-  (void)snprintf(t->beside, room, "%s.%ld.%u.tmp", t->name, (long)getpid(),
-                 th__fetch_add(&count, 1, TH__RELAXED));
+  t->unnamed = true;
   if (access("/proc/self/fd", X_OK) == 0)
     t->descriptor = openat(t->folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
-  t->unnamed = t->descriptor >= 0;
-  if (!t->unnamed)
-    t->descriptor = openat(t->folder, t->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (t->descriptor < 0) {
+    t->descriptor = create_named(t, t->beside, name_room(t), mode);
+    t->unnamed = t->descriptor < 0;
+  }
   return t->descriptor >= 0;
 }
 
@@ -61,15 +115,15 @@ th_status th__target_open(th__target *t, const char *path, const char *who) {
   *t = (th__target){.who = who, .folder = -1, .descriptor = -1};
   t->path = th__strdup(path);
   if (!t->path) return th__fail(TH_ENOMEM, "%s: no memory for a path", who);
-  bool exists = lstat(path, &info) == 0;
-  size_t length = strlen(path);
-  bool good = false;
-  if (exists && !S_ISREG(info.st_mode)) {
-    t->descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  bool exists = stat(path, &info) == 0, good = false;
+  bool followed = (exists || errno == ENOENT) && follow(t); /* only where the system would, too */
+  size_t length = followed ? strlen(t->file) : 0;
+  if (followed && exists && (!S_ISREG(info.st_mode) || is_nameless(t))) {
+    t->descriptor = open(path, O_WRONLY | O_CLOEXEC);
     good = t->descriptor >= 0;
-  } else if (length > 0 && path[length - 1] == '/') {
+  } else if (length > 0 && t->file[length - 1] == '/') {
     errno = EISDIR;
-  } else if (exists ? access(path, W_OK) == 0 : length > 0) {
+  } else if (followed && (exists ? access(path, W_OK) == 0 : length > 0)) {
     good = open_beside(t, exists ? info.st_mode & 0777 : 0666);
   }
   if (good) return TH_OK;
@@ -98,16 +152,78 @@ static const char *version_name(const th__target *t, int i, char *buffer, size_t
   return buffer;
 }
 
-/* path.1 becomes path.2 and so on; the file at path gets path.1 as a second name, so that path is never without one. */
-static void keep_versions(const th__target *t, int keep) {
-  char from[4096], to[4096];
-  if (keep < 2 || faccessat(t->folder, t->name, F_OK, 0) != 0) return;
-  if (strlen(t->name) + 16 > sizeof from) return; /* no file system has such names */
+/* A second name for the file `from` of `folder`, one that nobody has. */
+static bool link_named(const th__target *t, int folder, const char *from, int flags, char *name,
+                       size_t room) {
+  int failed;
+  do {
+    next_name(t, name, room);
+    failed = linkat(folder, from, t->folder, name, flags);
+  } while (failed && errno == EEXIST);
+  return !failed;
+}
+
+/* All of one file into another, which is on the disk then. */
+static bool copy_bytes(int from, int to) {
+  char buffer[16384];
+  ssize_t n, written = 0;
+  while ((n = read(from, buffer, sizeof buffer)) != 0) {
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    for (ssize_t at = 0; at < n; at += written) {
+      written = write(to, buffer + at, (size_t)(n - at));
+      if (written < 0 && errno != EINTR) return false;
+      if (written < 0) written = 0;
+    }
+  }
+  return fsync(to) == 0;
+}
+
+static void close_quietly(int descriptor) {
+  int kept = errno;
+  (void)close(descriptor);
+  errno = kept;
+}
+
+static void unlink_quietly(const th__target *t, const char *name) {
+  int kept = errno;
+  (void)unlinkat(t->folder, name, 0);
+  errno = kept;
+}
+
+/* A copy of the file, where it cannot have a second name: without hard links, nothing else leaves path a file at every moment. */
+static bool copy_named(const th__target *t, char *name, size_t room) {
+  struct stat info;
+  int from = openat(t->folder, t->name, O_RDONLY | O_CLOEXEC);
+  if (from < 0) return false;
+  int to = fstat(from, &info) == 0 ? create_named(t, name, room, info.st_mode & 0777) : -1;
+  bool good = to >= 0 && copy_bytes(from, to);
+  if (to >= 0) good = close(to) == 0 && good;
+  if (to >= 0 && !good) unlink_quietly(t, name);
+  close_quietly(from);
+  return good;
+}
+
+/* path.1 becomes path.2 and so on. */
+static bool shift_versions(const th__target *t, int keep, char *from, char *to, size_t room) {
   for (int i = keep - 1; i > 1; i--)
-    (void)renameat(t->folder, version_name(t, i - 1, from, sizeof from), t->folder,
-                   version_name(t, i, to, sizeof to));
-  (void)unlinkat(t->folder, version_name(t, 1, to, sizeof to), 0);
-  (void)linkat(t->folder, t->name, t->folder, to, 0);
+    if (renameat(t->folder, version_name(t, i - 1, from, room), t->folder,
+                 version_name(t, i, to, room)) != 0 &&
+        errno != ENOENT)
+      return false;
+  return true;
+}
+
+/* The file at path becomes path.1 and stays at path, too, so that neither is ever without one. */
+static bool keep_versions(const th__target *t, int keep) {
+  char from[4096], to[4096], old[4096]; /* no file system has longer names */
+  if (keep < 2 || faccessat(t->folder, t->name, F_OK, 0) != 0) return true;
+  if (!link_named(t, t->folder, t->name, 0, old, sizeof old) && !copy_named(t, old, sizeof old))
+    return false;
+  bool good = shift_versions(t, keep, from, to, sizeof from) &&
+              renameat(t->folder, old, t->folder, version_name(t, 1, to, sizeof to)) == 0;
+  unlink_quietly(t, old); /* there still where path.1 had been the same file */
+  return good;
 }
 
 /* Gives the new file its name beside the old one. */
@@ -115,9 +231,8 @@ static bool give_name(th__target *t) {
   if (!t->unnamed) return true;
   char self[64];
   (void)snprintf(self, sizeof self, "/proc/self/fd/%d", t->descriptor);
-  if (linkat(AT_FDCWD, self, t->folder, t->beside, AT_SYMLINK_FOLLOW) != 0) return false;
-  t->unnamed = false;
-  return true;
+  t->unnamed = !link_named(t, AT_FDCWD, self, AT_SYMLINK_FOLLOW, t->beside, name_room(t));
+  return !t->unnamed;
 }
 
 /* Bytes first, then the name, then the folder: whatever ends the machine in between, path names a whole file. */
@@ -126,7 +241,7 @@ static bool replace(th__target *t, int keep) {
   bool closed = close(t->descriptor) == 0;
   t->descriptor = -1;
   if (!closed) return false;
-  keep_versions(t, keep);
+  if (!keep_versions(t, keep)) return false;
   if (renameat(t->folder, t->beside, t->folder, t->name) != 0) return false;
   th__free(t->beside);
   t->beside = NULL;
@@ -134,7 +249,7 @@ static bool replace(th__target *t, int keep) {
   return true;
 }
 
-/* Of a link's file or a device: nothing was written before, so what was there is cut off behind what is new. */
+/* Of a device, or a file without a name: nothing was written before, so what was there is cut off behind what is new. */
 static bool close_in_place(th__target *t) {
   struct stat info;
   bool good = fstat(t->descriptor, &info) == 0;
@@ -159,6 +274,7 @@ void th__target_drop(th__target *t) {
   if (t->beside && t->folder >= 0 && !t->unnamed) (void)unlinkat(t->folder, t->beside, 0);
   if (t->folder >= 0) (void)close(t->folder);
   th__free(t->beside);
+  th__free(t->file);
   th__free(t->path);
   *t = (th__target){.folder = -1, .descriptor = -1};
 }

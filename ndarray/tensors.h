@@ -29,8 +29,9 @@ const char *th__tensors_parse(char *text, size_t bytes, int64_t data_bytes, th__
 void th__tensors_free(th__tensors *t);
 
 /* Lays out the data of n arrays, those with large elements first so that all are aligned: fills items[i].begin and order[0..n) and
- * *data_bytes. TH_EOVERFLOW. */
-th_status th__tensors_place(th__tensor *items, int n, int *order, int64_t *data_bytes);
+ * *data_bytes, which leaves room for a header in 2^63 - 1 bytes: TH_EOVERFLOW. */
+th_status th__tensors_place(th__tensor *items, int n, int *order, int64_t *data_bytes,
+                            const char *who);
 /* The length and the header of n arrays, to be freed; *bytes of both. metadata: keys and values in turn, ended by NULL; may be NULL.
  * NULL: TH_ENOMEM, TH_EINVAL for text that is no UTF-8, a name given twice or "__metadata__". */
 char *th__tensors_text(const th__tensor *items, const int *order, int n,

@@ -148,7 +148,9 @@ char *th__tensors_text(const th__tensor *items, const int *order, int n,
   return t.data;
 }
 
-th_status th__tensors_place(th__tensor *items, int n, int *order, int64_t *data_bytes) {
+th_status th__tensors_place(th__tensor *items, int n, int *order, int64_t *data_bytes,
+                            const char *who) {
+  const int64_t most = INT64_MAX - TH__TENSORS_MOST_HEADER - 8;
   int placed = 0;
   *data_bytes = 0;
   for (size_t size = 8; size > 0; size /= 2) {
@@ -156,8 +158,12 @@ th_status th__tensors_place(th__tensor *items, int n, int *order, int64_t *data_
       if (th_dtype_size(items[i].layout.dtype) != size) continue;
       items[i].begin = *data_bytes;
       order[placed++] = i;
-      if (__builtin_add_overflow(*data_bytes, th__layout_bytes(&items[i].layout), data_bytes))
-        return TH_EOVERFLOW;
+      int64_t bytes = th__layout_bytes(&items[i].layout);
+      if (bytes > most - *data_bytes)
+        return th__fail(
+            TH_EOVERFLOW, "%s: '%s' has %lld bytes, arrays before it %lld: a file has at most %lld",
+            who, items[i].name, (long long)bytes, (long long)*data_bytes, (long long)most);
+      *data_bytes += bytes;
     }
   }
   return TH_OK;

@@ -74,14 +74,7 @@ static th_status check_result(const th_vjp *v, int i) {
                   th_dtype_name(want->dtype), th__shape_text(want->shape, want->ndim, b, sizeof b));
 }
 
-static th_device device_of(const th_vjp *v, int j) {
-  if (v->outputs[j] != NULL) return v->outputs[j]->device;
-  for (j = 0; j < v->n_out; j++)
-    if (v->gradients[j] != NULL) return v->gradients[j]->device;
-  return th_cpu(0);
-}
-
-th_status th__vjp_by_user(const th_vjp *v, th__user_vjp call) {
+th_status th__vjp_by_user(const th_vjp *v, th__output_device device, th__user_vjp call) {
   th_array **gradients = th__zalloc((size_t)(v->n_out + v->n_in) * sizeof(th_array *));
   th_array **results = gradients + v->n_out;
   if (gradients == NULL) return TH_ENOMEM;
@@ -89,7 +82,7 @@ th_status th__vjp_by_user(const th_vjp *v, th__user_vjp call) {
   for (int j = 0; j < v->n_out && status == TH_OK; j++) {
     const th_layout *l = &v->out[j];
     gradients[j] = v->gradients[j] != NULL ? th_retain(v->gradients[j])
-                                           : th_zeros(l->shape, l->ndim, l->dtype, device_of(v, j));
+                                           : th_zeros(l->shape, l->ndim, l->dtype, device(v, j));
     if (gradients[j] == NULL) status = th_last_status();
   }
   if (status == TH_OK) status = call(v, gradients, results);
@@ -111,7 +104,10 @@ static th_status call_vjp(const th_vjp *v, th_array **gradients, th_array **resu
   return definition_of(v->op)->vjp(v->inputs, v->outputs, gradients, v->params, results);
 }
 
-static th_status vjp_custom(const th_vjp *v) { return th__vjp_by_user(v, call_vjp); }
+/* All outputs are saved. */
+static th_device device_of(const th_vjp *v, int j) { return v->outputs[j]->device; }
+
+static th_status vjp_custom(const th_vjp *v) { return th__vjp_by_user(v, device_of, call_vjp); }
 
 /* --- public functions --- */
 

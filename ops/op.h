@@ -64,9 +64,10 @@ typedef struct th_vjp {
 } th_vjp;
 
 /* For vjps that users write: they see zeros where no gradient came, and may compute gradients that nobody needs. call fills
- * results (+1 or NULL). */
+ * results (+1 or NULL); device tells where output j was. */
 typedef th_status (*th__user_vjp)(const th_vjp *v, th_array **gradients, th_array **results);
-th_status th__vjp_by_user(const th_vjp *v, th__user_vjp call);
+typedef th_device (*th__output_device)(const th_vjp *v, int j);
+th_status th__vjp_by_user(const th_vjp *v, th__output_device device, th__user_vjp call);
 
 enum {                        /* th_op.flags */
        TH_OP_ELEMENTWISE = 1, /* inputs broadcast to the output's shape; kernels see equal shapes */

@@ -37,14 +37,15 @@ typedef struct th_checkpoint {
 } th_checkpoint;
 
 /** Writes a checkpoint as th_save_async() writes a file, with its result and errors; keep: versions of the file that stay, path, path.1
- *  (the one before) and so on; below 2: only path. Numbers and positions are those of the call, arrays those that operations
+ *  (the one before) and so on (of a link: beside its file); below 2: only path. A file system without hard links takes a copy for
+ *  path.1. TH_EINVAL: an array is a broadcast view, which could not be loaded again. Numbers and positions are those of the call, arrays those that operations
  *  submitted before it leave, so the call stands between two steps and the training goes on at once. */
 TH_API th_array *th_checkpoint_save_async(const th_checkpoint *c, const char *path, int keep);
 /** th_checkpoint_save_async() and waiting for it. Blocks. */
 TH_API th_status th_checkpoint_save(const th_checkpoint *c, const char *path, int keep);
 /** Puts everything back where c says; c has the parts that were saved. All or nothing, but for a task that fails later: arrays are written
  *  by tasks, which are not waited for. Gradients are left alone. TH_EIO: the file, or a part of c that is not in it; TH_ESHAPE,
- *  TH_EDTYPE: an array differs; TH_EINVAL: a position that the loader does not have. Blocks while the file is opened. */
+ *  TH_EDTYPE: an array differs; TH_EINVAL: a position that the loader does not have, or an array that is a broadcast view. Blocks while the file is opened. */
 TH_API th_status th_checkpoint_load(const th_checkpoint *c, const char *path);
 
 #ifdef __cplusplus

@@ -33,7 +33,8 @@ TH_API th_status th_split(int64_t n, const double *fractions, int k, uint64_t se
  *  file must not be cut meanwhile. +1 or NULL: TH_EIO. */
 TH_API th_array *th_load_text(const char *path);
 /** Numbers the different bytes of text (u8, 1-d) from 0 in rising order: their numbers, (n) of integer type t on cpu:0, +1.
- *  vocabulary[i] is the byte with number i, *n_vocabulary (up to 256) how many there are. Blocks. */
+ *  vocabulary[i] is the byte with number i, *n_vocabulary (up to 256) how many there are. NULL: TH_EOVERFLOW when t is i8 and there are
+ *  more than 128, TH_EDTYPE, TH_EINVAL. Blocks. */
 TH_API th_array *th_text_ids(const th_array *text, th_dtype t, uint8_t vocabulary[256],
                              int *n_vocabulary);
 /** Windows of a 1-d array as rows, a view of shape (1 + (n - length) / step, length) with a[i step + j] at [i, j]; n < length: no rows.

@@ -3,6 +3,7 @@
 #define THRUM_OPS_NN_UPDATE_H
 
 #include <math.h>
+#include <stdint.h>
 
 #include "ndarray/array.h"
 #include "ops/params.h"
@@ -22,6 +23,11 @@ th_status th__step_adam(const th__adam_params *p, th_array *const *const *lists,
                         const th__step_control *control);
 th_status th__step_rmsprop(const th__rmsprop_params *p, th_array *const *const *lists,
                            const th__step_control *control);
+
+/* How many parameters a call with so many lists can take. */
+static inline int th__step_most(int lists, bool controlled) {
+  return (INT16_MAX - (controlled ? 2 : 0)) / lists;
+}
 
 /* What Adam's corrections make of step t, from 1. */
 static inline void th__adam_correct(th__adam_params *p, double t) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "support/arrays.h"
+#include "support/fardevice.h"
 #include "support/tasks.h"
 
 TestSuite(clip, .timeout = 60, .fini = stop_engine);
@@ -130,6 +131,29 @@ Test(clip, bad_arguments_are_refused) {
   cr_assert(eq(int, th_clip_grad_value(TH_ARRAYS(plain), 1), TH_EINVAL));
   th_release(x);
   th_release(plain);
+}
+
+/* More gradients than one operator can take, on a device that has one for many and on one that has not. */
+Test(clip, any_number_of_gradients, .timeout = 240) {
+  enum { LEAVES = 33000 };
+  far_install();
+  static th_array *leaves[LEAVES];
+  for (int far = 0; far < 2; far++) {
+    th_device d = far ? far_device(0) : th_cpu(0);
+    for (int i = 0; i < LEAVES; i++) {
+      leaves[i] = th_ones(TH_SCALAR, TH_F32, d);
+      cr_assert(eq(int, th_require_grad(leaves[i]), TH_OK));
+      cr_assert(eq(int, th_backward(leaves[i], 0), TH_OK), "%s", th_last_error());
+    }
+    th_array *norm = th_clip_grad_norm(leaves, LEAVES, 1);
+    cr_assert(norm != NULL, "%s", th_last_error());
+    cr_assert(lt(dbl, fabs(th_item(norm) / sqrt(LEAVES) - 1), 1e-6));
+    for (int i = 0; i < LEAVES; i += LEAVES / 20)
+      cr_assert(lt(dbl, fabs(th_item(th_grad(leaves[i])) * sqrt(LEAVES) - 1), 1e-5), "%d", i);
+    cr_assert(lt(dbl, fabs(th_item(th_grad(leaves[LEAVES - 1])) * sqrt(LEAVES) - 1), 1e-5));
+    th_release(norm);
+    for (int i = 0; i < LEAVES; i++) th_release(leaves[i]);
+  }
 }
 
 /* More elements than one block adds up, and halves, doubles and gaps among them. */

@@ -88,6 +88,45 @@ Test(custom, saves_only_what_it_is_asked_to) {
   cr_assert(eq(int, c.dropped, 1));
 }
 
+/* --- results on two devices --- */
+
+static th_status apart(th_array *const *in, int n_in, th_array **out, int n_out, void *user) {
+  out[0] = th_multiply_scalar(in[0], 2);
+  th_array *three = th_multiply_scalar(in[0], 3);
+  out[1] = th_copy_to(three, th_cpu(1));
+  th_release(three);
+  return TH_OK;
+}
+static th_status apart_backward(th_array *const *in, th_array *const *out, th_array *const *g,
+                                th_array **result, void *user) {
+  int *seen = user;
+  for (int j = 0; j < 2; j++) seen[j] = th_array_device(g[j]).index;
+  th_array *near = th_copy_to(g[1], th_cpu(0)), *twice = th_multiply_scalar(g[0], 2);
+  th_array *thrice = th_multiply_scalar(near, 3);
+  result[0] = th_add(twice, thrice);
+  release_all((th_array *[]){near, twice, thrice}, 3);
+  return TH_OK;
+}
+
+Test(custom, zeros_lie_where_the_unused_result_did) {
+  cr_assert(eq(int, th_cpu_split(2, 1), TH_OK), "%s", th_last_error());
+  for (int unsaved = 0; unsaved <= TH_UNSAVED_OUTPUTS; unsaved += TH_UNSAVED_OUTPUTS)
+    for (int used = 0; used < 2; used++) {
+      int seen[2] = {-1, -1};
+      th_function f = {.size = sizeof(f),
+                       .forward = apart,
+                       .backward = apart_backward,
+                       .unsaved = (uint32_t)unsaved,
+                       .user = seen};
+      th_array *x = leaf(5), *out[2];
+      cr_assert(eq(int, th_custom(&f, &x, 1, out, 2), TH_OK), "%s", th_last_error());
+      cr_assert(eq(int, th_backward(out[used], 0), TH_OK), "%s", th_last_error());
+      cr_assert(seen[0] == 0 && seen[1] == 1, "result %d used: %d and %d", used, seen[0], seen[1]);
+      cr_assert(eq(dbl, th_item(th_grad(x)), used ? 3 : 2));
+      RELEASE(x, out[0], out[1]);
+    }
+}
+
 Test(custom, gradients_of_the_gradient) {
   counts c = {0};
   th_function f = function(&c);

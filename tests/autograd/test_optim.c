@@ -83,6 +83,43 @@ Test(optim, leaves_without_gradient_stay_and_devices_are_separate) {
   for (int i = 0; i < 6; i++) th_release(all[i]);
 }
 
+/* n leaves of 1, whose gradients are 1, 2, 3, 1, ... */
+static void many_leaves(th_array **leaves, int n) {
+  for (int i = 0; i < n; i++) {
+    leaves[i] = leaf(1);
+    th_array *y = th_multiply_scalar(leaves[i], 1 + i % 3);
+    cr_assert(eq(int, th_backward(y, 0), TH_OK), "%s", th_last_error());
+    th_release(y);
+  }
+}
+
+/* A plain step and one of a scaler. */
+static void two_steps(th_array **leaves, int n) {
+  th_optimizer *o = th_adam(leaves, n, NULL);
+  th_scaler *s = th_scaler_new(&(th_scaler_config){.scale = 2}, th_cpu(0));
+  cr_assert(eq(int, th_optimizer_step(o), TH_OK), "%s", th_last_error());
+  cr_assert(eq(int, th_scaler_step(s, o), TH_OK), "%s", th_last_error());
+  cr_assert(eq(i64, th_optimizer_steps(o), 2));
+  th_scaler_release(s);
+  th_optimizer_release(o);
+}
+
+Test(optim, more_leaves_than_one_task_can_take, .timeout = 240) {
+  enum { MANY = 10000, FEW = 3 };
+  static th_array *many[MANY];
+  th_array *few[FEW];
+  many_leaves(many, MANY);
+  many_leaves(few, FEW);
+  two_steps(many, MANY);
+  two_steps(few, FEW);
+  double wanted[FEW];
+  for (int i = 0; i < FEW; i++) wanted[i] = th_item(few[i]);
+  cr_assert(ne(dbl, wanted[0], 1));
+  for (int i = 0; i < MANY; i++) cr_assert(eq(dbl, th_item(many[i]), wanted[i % FEW]), "%d", i);
+  for (int i = 0; i < MANY; i++) th_release(many[i]);
+  for (int i = 0; i < FEW; i++) th_release(few[i]);
+}
+
 Test(optim, bad_settings_are_refused) {
   th_array *x = leaf(1), *plain = scalar(1);
   cr_assert(zero(ptr, th_sgd(TH_ARRAYS(plain), 0.1, 0, 0, false)));

@@ -65,6 +65,23 @@ Test(text, batches_of_windows) {
   unlink(path);
 }
 
+Test(text, more_different_bytes_than_numbers) {
+  uint8_t bytes[129], vocabulary[256];
+  for (int i = 0; i < 129; i++) bytes[i] = (uint8_t)(100 + i);
+  th_array *all = th_from_host(bytes, TH_SHAPE(129), TH_U8, th_cpu(0)), *some = th_slice(all, "1:");
+  int n = 0;
+  th_array *ids = th_text_ids(some, TH_I8, vocabulary, &n), *most = th_max(ids, NULL, 0, false);
+  cr_assert(eq(dbl, th_item(most), 127), "%s", th_last_error());
+  cr_assert(zero(ptr, th_text_ids(all, TH_I8, vocabulary, &n)));
+  cr_assert(eq(int, th_last_status(), TH_EOVERFLOW));
+  cr_assert(strstr(th_last_error(), "text_ids: 129 different bytes") != NULL, "%s",
+            th_last_error());
+  th_array *wide = th_text_ids(all, TH_U8, vocabulary, &n);
+  cr_assert(wide != NULL && n == 129, "%s", th_last_error());
+  th_array *made[] = {all, some, ids, most, wide};
+  for (int i = 0; i < 5; i++) th_release(made[i]);
+}
+
 Test(text, real_text) {
   char path[512];
   if (real_file(path, "text/tinyshakespeare.txt") == NULL)

@@ -214,6 +214,31 @@ Test(attention, gradients_of_parameters) {
   th_release(x);
 }
 
+/* Sentences without words, and no sentences. */
+Test(attention, nothing_to_look_at) {
+  static const int64_t shapes[][3] = {{2, 0, WIDTH}, {0, 5, WIDTH}, {0, 0, WIDTH}};
+  for (int i = 0; i < 4; i++) {
+    looked k = make(60, true, 0);
+    const int64_t *shape = i < 3 ? shapes[i] : shapes[0] + 1;
+    int ndim = i < 3 ? 3 : 2;
+    th_array *x = th_zeros(shape, ndim, TH_F64, th_cpu(0));
+    cr_assert(eq(int, th_require_grad(x), TH_OK));
+    th_array *y = th_layer_forward(k.layer, x), *sum = th_sum(y, NULL, 0, false);
+    cr_assert(sum != NULL, "%d: %s", i, th_last_error());
+    cr_assert(eq(int, th_array_ndim(y), ndim));
+    for (int d = 0; d < ndim; d++) cr_assert(eq(i64, th_array_shape(y)[d], shape[d]));
+    cr_assert(eq(int, th_backward(sum, 0), TH_OK), "%d: %s", i, th_last_error());
+    th_array *slope = th_grad(th_layer_find(k.layer, "in_proj.bias"));
+    cr_assert(slope != NULL);
+    static const double zeros[3 * WIDTH];
+    cr_assert(eq(dbl, distance(slope, zeros, 3 * WIDTH), 0));
+    th_release(x);
+    th_release(y);
+    th_release(sum);
+    end(&k);
+  }
+}
+
 Test(attention, wrong_masks_are_refused) {
   th_array *x = sentences(), *mask = th_ones(TH_SHAPE(L, L + 1), TH_BOOL, th_cpu(0));
   looked k = make(56, false, 0);

@@ -295,6 +295,31 @@ Test(checkpoint, files_that_do_not_fit_change_nothing) {
   training_end(&other);
 }
 
+/* A broadcast view cannot be written, which is known before anything else is. */
+Test(checkpoint, a_broadcast_view_is_refused_before_anything_changes) {
+  th_array *list[] = {th_full(TH_SHAPE(2), 4, TH_F32, th_cpu(0)),
+                      th_full(TH_SHAPE(3), 5, TH_F32, th_cpu(0))};
+  const char *names[] = {"first", "second"};
+  int64_t n = 1;
+  th_counter counter = {"n", &n};
+  th_checkpoint parts = {
+      .arrays = list, .names = names, .n_arrays = 2, .counters = &counter, .n_counters = 1};
+  cr_assert(eq(int, th_checkpoint_save(&parts, path, 1), TH_OK));
+  th_array *first = th_full(TH_SHAPE(2), 7, TH_F32, th_cpu(0)), *one = scalar(8);
+  th_array *single = th_astype(one, TH_F32), *view = th_broadcast_to(single, TH_SHAPE(3));
+  parts.arrays = (th_array *[]){first, view};
+  n = 2;
+  expect_refused(&parts, TH_EINVAL, "checkpoint_load: second is a broadcast view");
+  cr_assert(eq(i64, n, 2));
+  cr_assert(eq(dbl, distance_to(first, 7, 7), 0));
+  cr_assert(eq(int, th_checkpoint_save(&parts, path, 1), TH_EINVAL), "it would be of no use");
+  parts.arrays = list;
+  cr_assert(eq(int, th_checkpoint_load(&parts, path), TH_OK));
+  cr_assert(eq(i64, n, 1));
+  th_array *all[] = {list[0], list[1], first, one, single, view};
+  for (int i = 0; i < 6; i++) th_release(all[i]);
+}
+
 Test(checkpoint, numbers_that_are_none) {
   static const char *const bad[] = {"", "x", " 1", "1 ", "+1", "0x1", "-", "1.5"};
   int64_t n = 3;

@@ -352,6 +352,19 @@ Test(save, links_devices_and_refusals) {
   for (int i = 0; i < 3; i++) th_release(all[i]);
 }
 
+/* Views of one element each, so that only the file would be large. */
+Test(save, more_bytes_than_a_file_can_have) {
+  th_array *one = scalar(1), *view = th_broadcast_to(one, TH_SHAPE(INT64_C(1) << 59));
+  const char *names[] = {"first", "second"};
+  cr_assert(view != NULL, "%s", th_last_error());
+  th_clear_error();
+  cr_assert(eq(int, th_save((th_array *[]){view, view}, names, 2, NULL, path), TH_EOVERFLOW));
+  expect_error(TH_EOVERFLOW, "th_save: 'second' has 4611686018427387904 bytes");
+  cr_assert(eq(int, files(), 0));
+  th_release(view);
+  th_release(one);
+}
+
 Test(save, out_of_host_memory) {
   tasks_init("threads", 1, 0);
   tasks_await_workers();
