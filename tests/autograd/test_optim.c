@@ -104,7 +104,7 @@ static void two_steps(th_array **leaves, int n) {
   th_optimizer_release(o);
 }
 
-Test(optim, more_leaves_than_one_task_can_take, .timeout = 240) {
+Test(optim, more_leaves_than_one_task_can_take, .timeout = 600) {
   enum { MANY = 10000, FEW = 3 };
   static th_array *many[MANY];
   th_array *few[FEW];
