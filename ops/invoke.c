@@ -1,6 +1,8 @@
 /* Owns the one path that every operator call takes: checks, inference, results, the task, and the interceptor that watches. */
 #include "ops/call.h"
 
+#include <stdlib.h>
+
 #include "engine/base/atomic.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
@@ -205,25 +207,64 @@ static bool collide(const th__op_call *c, const th_array *const *in, int w, int 
   return r0 <= w1 && w0 <= r1;
 }
 
+enum { MANY_INPUTS = 32 };
+
+/* Storages of written inputs in the order of their addresses; list NULL: there are few, or no memory. */
+typedef struct written_storages {
+  const th_storage **list;
+  size_t n;
+} written_storages;
+
+static int by_address(const void *a, const void *b) {
+  uintptr_t x = (uintptr_t) * (const th_storage *const *)a;
+  uintptr_t y = (uintptr_t) * (const th_storage *const *)b;
+  return (x > y) - (x < y);
+}
+
+/* Comparing each of thousands of inputs, as optimizers have, with each would take a second. */
+static written_storages list_written(const th__op_call *c, const th_array *const *in) {
+  written_storages w = {NULL, 0};
+  if (c->n_in <= MANY_INPUTS) return w;
+  w.list = th__alloc((size_t)c->n_in * sizeof(*w.list));
+  for (int i = 0; i < c->n_in && w.list != NULL; i++)
+    if (c->written[i]) w.list[w.n++] = in[i]->storage;
+  if (w.list != NULL) qsort(w.list, w.n, sizeof(*w.list), by_address);
+  return w;
+}
+
+static bool collides(const th__op_call *c, const th_array *const *in, const written_storages *list,
+                     int r) {
+  const th_storage *s = in[r]->storage;
+  if (c->written[r]) return false;
+  if (list->list != NULL && !bsearch(&s, list->list, list->n, sizeof(*list->list), by_address))
+    return false;
+  for (int w = 0; w < c->n_in; w++)
+    if (c->written[w] && collide(c, in, w, r)) return true;
+  return false;
+}
+
 /* Replaces inputs that collide with a written one by copies in operands[] (+1 each, others borrowed), so that the result is
  * as if every input was read before the first write. */
 static th_status copy_collisions(th__op_call *c, const th_array *const *in,
                                  const th_array **operands) {
-  for (int r = 0; r < c->n_in; r++) {
-    bool hit = false;
-    for (int w = 0; w < c->n_in && !c->written[r]; w++)
-      hit = hit || (c->written[w] && collide(c, in, w, r));
-    if (!hit) continue;
+  written_storages written = list_written(c, in);
+  th_status status = TH_OK;
+  for (int r = 0; r < c->n_in && status == TH_OK; r++) {
+    if (!collides(c, in, &written, r)) continue;
     const th__interceptor *watching = th__interceptor_swap(NULL);
     th_scope scope = th__scope_suspend();
     th_array *copy = th_copy(in[r]);
     (void)th__scope_resume(scope, NULL);
     (void)th__interceptor_swap(watching);
-    if (!copy) return th_last_status();
+    if (!copy) {
+      status = th_last_status();
+      continue;
+    }
     operands[r] = copy;
     c->in[r] = copy->layout;
   }
-  return c->op->flags & TH_OP_ELEMENTWISE ? broadcast_inputs(c) : TH_OK;
+  th__free((void *)written.list);
+  return status == TH_OK && (c->op->flags & TH_OP_ELEMENTWISE) ? broadcast_inputs(c) : status;
 }
 
 /* --- the call --- */
