@@ -27,10 +27,14 @@ static const cuda_sizes small = {.chain = 200,
                                  .samples = 3};
 
 typedef struct settings {
-  bool json, help;
+  bool json, help, whole; /* whole: the sizes that the goals are of */
   const char *only, *impl, *goals;
   cuda_sizes sizes;
 } settings;
+
+static bool has_goal(const settings *s, const cuda_case *c) {
+  return c->goal > 0 && s->whole && strcmp(s->impl, "thrum") == 0;
+}
 
 static void print_json(const settings *s, const cuda_case *c, const cuda_outcome *o) {
   printf("{\"bench\":\"cuda\",\"case\":\"%s\",\"impl\":\"%s\",\"value\":%.4g,\"unit\":\"%s\","
@@ -38,7 +42,7 @@ static void print_json(const settings *s, const cuda_case *c, const cuda_outcome
          c->name, s->impl, o->value.median, c->unit, o->value.min, o->value.max);
   for (int i = 0; i < CUDA_EXTRAS && o->extra[i].name[0]; i++)
     printf(",\"%s\":%.6g", o->extra[i].name, o->extra[i].value);
-  if (c->goal > 0 && strcmp(s->impl, "thrum") == 0) printf(",\"goal\":%g", c->goal);
+  if (has_goal(s, c)) printf(",\"goal\":%g", c->goal);
   puts("}");
 }
 
@@ -48,7 +52,7 @@ static void print_row(const settings *s, const cuda_case *c, const cuda_outcome 
   for (int i = 0; i < CUDA_EXTRAS && o->extra[i].name[0]; i++)
     printf("; %s %.6g", o->extra[i].name, o->extra[i].value);
   bool met = c->least ? o->value.median >= c->goal : o->value.median <= c->goal;
-  if (c->goal > 0 && strcmp(s->impl, "thrum") == 0)
+  if (has_goal(s, c))
     printf("; goal on an H200 %s %g: %s", c->least ? ">=" : "<=", c->goal, met ? "met" : "missed");
   putchar('\n');
 }
@@ -67,7 +71,7 @@ static bool run(const settings *s, const cuda_case *c) {
 }
 
 static void print_help(void) {
-  puts("usage: cuda [--json] [--case NAME] [--small] [--n N] [--samples S]\n\n"
+  puts("usage: cuda [--json] [--case NAME] [--goals FILE] [--small] [--n N] [--samples S]\n\n"
        "  --json       one line of JSON per case\n"
        "  --case NAME  only this one\n"
        "  --goals FILE measures nothing: the goals beside what FILE has of Thrum and PyTorch, as "
@@ -87,12 +91,14 @@ static bool parse(int argc, char **argv, settings *s) {
     } else if (strcmp(argv[i], "--help") == 0) {
       s->help = true;
     } else if (strcmp(argv[i], "--small") == 0) {
+      s->whole = false;
       s->sizes = small;
     } else if (more && strcmp(argv[i], "--case") == 0) {
       s->only = argv[++i];
     } else if (more && strcmp(argv[i], "--goals") == 0) {
       s->goals = argv[++i];
     } else if (more && strcmp(argv[i], "--n") == 0) {
+      s->whole = false;
       s->sizes.n = atoll(argv[++i]);
     } else if (more && strcmp(argv[i], "--samples") == 0) {
       s->sizes.samples = atoi(argv[++i]);
@@ -104,7 +110,7 @@ static bool parse(int argc, char **argv, settings *s) {
 }
 
 int main(int argc, char **argv) {
-  settings s = {.impl = "thrum", .sizes = full};
+  settings s = {.impl = "thrum", .sizes = full, .whole = true};
   if (!parse(argc, argv, &s)) {
     fputs("cuda: wrong option; try --help\n", stderr);
     return 2;

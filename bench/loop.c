@@ -199,12 +199,12 @@ static void print_aim(const aim *a) {
          a->rule == BITS ? (met ? "equal" : "differ") : got, noisy ? "!" : " ", met ? "yes" : "no");
 }
 
-static int usage(void) {
+static int usage(int code) {
   puts("usage: loop [--json] [--case exp|sum|matmul] [--rounds R]\n\n"
        "Milliseconds per operator, waited for; default 9 rounds. workers: threads that run "
        "operators, "
        "the submitter,\nwhich helps, counted; thrum-default: th_init(NULL), one worker per core.");
-  return 2;
+  return code;
 }
 
 int main(int argc, char **argv) {
@@ -219,10 +219,12 @@ int main(int argc, char **argv) {
     } else if (more && strcmp(argv[i], "--rounds") == 0) {
       rounds = atoi(argv[++i]);
     } else {
-      return usage();
+      return usage(strcmp(argv[i], "--help") == 0 ? 0 : 2);
     }
   }
-  if (rounds < 1 || rounds > MOST_ROUNDS) return usage();
+  bool known = only == NULL || strcmp(only, "exp") == 0 || strcmp(only, "sum") == 0 ||
+               strcmp(only, "matmul") == 0;
+  if (rounds < 1 || rounds > MOST_ROUNDS || !known) return usage(2);
   if (!measure_all(only)) return 1;
   if (!json)
     printf("%-12s %-13s %7s %9s %9s %20s %11s %8s\n", "case", "impl", "workers", "n", "ms",

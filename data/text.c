@@ -28,8 +28,14 @@ th_array *th_text_ids(const th_array *text, th_dtype t, uint8_t vocabulary[256],
   if (text == NULL) return (void)th__array_null("text_ids"), NULL;
   if (vocabulary == NULL || n_vocabulary == NULL)
     return th__fail_null(TH_EINVAL, "text_ids: the vocabulary is NULL");
-  if (text->layout.dtype != TH_U8 || text->layout.ndim != 1 || text->storage == NULL)
-    return th__fail_null(TH_EDTYPE, "text_ids: the text is no 1-d array of u8 with data");
+  if (text->layout.dtype != TH_U8)
+    return th__fail_null(TH_EDTYPE, "text_ids: the text is of %s, not u8",
+                         th_dtype_name(text->layout.dtype));
+  if (text->layout.ndim != 1)
+    return th__fail_null(TH_ESHAPE, "text_ids: the text has %d dimensions, not 1",
+                         text->layout.ndim);
+  if (text->storage == NULL)
+    return th__fail_null(TH_ENODATA, "text_ids: the text is on meta and has no data");
   if (!th_isdtype(t, "integral"))
     return th__fail_null(TH_EDTYPE, "text_ids: %s is no integer type", th_dtype_name(t));
   bool seen[256] = {false};

@@ -51,7 +51,7 @@ int main(int argc, char **argv) {
   const char *path = "profile.json";
   const demo_option options[] = {
       {"steps", "steps of each training", .integer = &steps},
-      {"trace", "where to write the trace; '' = nowhere (default profile.json)", .text = &path}};
+      {"trace", "where to write the trace; '' = nowhere", .text = &path}};
   DEMO_OPTIONS(argc, argv, "Where the time of a program goes: ranges, waits by line, a trace.",
                options);
   if (steps < 1 || steps > 10000) demo_die("--steps must be 1 to 10000");

@@ -287,12 +287,14 @@ th_array *th_from_host(const void *data, const int64_t *shape, int ndim, th_dtyp
 
 /* --- waiting --- */
 
-th_status th_wait(const th_array *a) {
-  if (!a) return th__array_null("th_wait");
+static th_status wait_at(const th_array *a, const char *who) {
+  if (!a) return th__array_null(who);
   if (!a->storage) return TH_OK;
-  TH_TRY(th__map_check(a->storage, false, "th_wait"));
-  return th__wait_var_at(&a->storage->var, false, -1, "th_wait");
+  TH_TRY(th__map_check(a->storage, false, who));
+  return th__wait_var_at(&a->storage->var, false, -1, who);
 }
+
+th_status th_wait(const th_array *a) { return wait_at(a, "th_wait"); }
 
 th_status th_wait_many(th_array *const *arrays, int n) {
   th__last_error first = {.status = TH_OK};
@@ -301,7 +303,7 @@ th_status th_wait_many(th_array *const *arrays, int n) {
     return th__fail(TH_EINVAL, n < 0 ? "th_wait_many: negative number of arrays"
                                      : "th_wait_many: arrays is NULL");
   for (int i = 0; i < n; i++) {
-    th_status one = th_wait(arrays[i]);
+    th_status one = wait_at(arrays[i], "th_wait_many");
     if (one == TH_OK || status != TH_OK) continue;
     status = one;
     first = *th__error_slot();

@@ -36,7 +36,8 @@ static const char help[] =
     "(default 100)\n"
     "  --format F           table: text, json or csv (default text)\n"
     "  --most N             critical-path, table, check: lines at most (default 50, all, 20)\n"
-    "  --color, --no-color  ascii: colors or none (default: colors on a terminal)\n";
+    "  --color, --no-color  ascii: colors or none (default: colors on a terminal)\n\n"
+    "Exit code 2: a wrong call; 3: a file that is no trace, or cannot be read or written.\n";
 
 typedef struct options {
   const char *command, *file, *output;

@@ -126,7 +126,7 @@ static void print_help(const char *program, const char *about, const demo_option
     char left[64];
     if (o->integer) snprintf(value, sizeof value, " (default %ld)", *o->integer);
     if (o->number) snprintf(value, sizeof value, " (default %g)", *o->number);
-    if (o->text && *o->text) snprintf(value, sizeof value, " (default %s)", *o->text);
+    if (o->text && *o->text && **o->text) snprintf(value, sizeof value, " (default %s)", *o->text);
     if (o->device)
       snprintf(value, sizeof value, " (default %s)", th_device_name(*o->device, left, sizeof left));
     snprintf(left, sizeof left, "--%s%s", o->name, o->flag ? "" : " VALUE");

@@ -69,7 +69,8 @@ TH_API th_array *th_triu(const th_array *a, int64_t k); /**< The other triangle.
 TH_API th_array *th_from_host(const void *data, const int64_t *shape, int ndim, th_dtype t,
                               th_device d);
 /** Zero copy: shows host memory as an array on cpu:0. strides in elements, NULL = contiguous. deleter (may be NULL) is
- *  called once with (data, user), on any thread, when no array and no task uses the memory any more. */
+ *  called once with (data, user), on any thread, when no array and no task uses the memory any more; not when the call fails.
+ *  TH_EINVAL: data is NULL, or not aligned for t. */
 TH_API th_array *th_wrap(void *data, const int64_t *shape, const int64_t *strides, int ndim,
                          th_dtype t, void (*deleter)(void *data, void *user), void *user);
 /** An array on cpu:0, content undefined, in memory that d copies from and to without a detour (pinned). Making one and its end take
@@ -79,8 +80,8 @@ TH_API th_array *th_pinned(const int64_t *shape, int ndim, th_dtype t, th_device
 
 /* Handles. */
 TH_API th_array *th_retain(th_array *a); /**< Adds a reference; returns a. */
-/** Drops one; NULL is fine, pending operations keep what they need. Never blocks. The only call that is legal after
- *  th_shutdown() and in a forked child. Of an array that a scope owns: undoes a th_retain() of this thread, else gives up
+/** Drops one; NULL is fine, pending operations keep what they need. Never blocks. Legal after th_shutdown() and in a forked
+ *  child. Of an array that a scope owns: undoes a th_retain() of this thread, else gives up
  *  the scope's reference before its end. */
 TH_API void th_release(th_array *a);
 typedef struct th_scope_state *th_scope; /**< A scope of temporaries of one thread. */
@@ -142,9 +143,9 @@ TH_API th_status th_fill(th_array *a, double value); /**< a[...] = value. */
 TH_API th_status th_wait(const th_array *a); /**< Until every write submitted so far is done. */
 TH_API th_status th_wait_many(th_array *const *arrays,
                               int n); /**< All of them; the first error in list order. */
-TH_API th_status th_wait_for(const th_array *a,
-                             int64_t timeout_ns); /**< TH_ETIMEDOUT after timeout_ns; 0 polls. */
-TH_API bool th_is_ready(const th_array *a);       /**< No write pending. Never blocks. */
+TH_API th_status th_wait_for(
+    const th_array *a, int64_t timeout_ns); /**< TH_ETIMEDOUT after timeout_ns; 0 and less poll. */
+TH_API bool th_is_ready(const th_array *a); /**< No write pending. Never blocks. */
 /** Copies a's elements, rows first, to out. bytes must be size * element size (TH_EINVAL). TH_ENODATA for meta. */
 TH_API th_status th_read(const th_array *a, void *out, size_t bytes);
 /** a[...] = elements at in. in may be reused when the call returns. Does not wait for a's readers. Elements with gaps on a GPU

@@ -19,9 +19,10 @@ typedef void (*th_ready_fn)(th_status status, const char *message, void *user);
 
 /** Calls fn(status, message, user) once every write of a submitted so far is done: on the attached loop's thread, else
  *  on the engine's service thread; never under a lock, never after th_shutdown() returned. A pending call counts as an
- *  operation: beyond the run-ahead limit this blocks as th_push() does, but never on the loop's thread or in a callback. */
+ *  operation: beyond the run-ahead limit this blocks as th_push() does, but never on the loop's thread or in a callback. When the
+ *  call fails fn is never called. TH_EINVAL (fn is NULL), TH_ENOMEM. */
 TH_API th_status th_on_ready(const th_array *a, th_ready_fn fn, void *user);
-/** th_read() without waiting: out must stay valid until fn is called. */
+/** th_read() without waiting: out must stay valid until fn is called. The errors of both. */
 TH_API th_status th_read_async(const th_array *a, void *out, size_t bytes, th_ready_fn fn,
                                void *user);
 /** From now on callbacks run on the thread that runs this libuv loop. One loop at a time (TH_EBUSY). Call on the

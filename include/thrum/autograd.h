@@ -64,7 +64,8 @@ TH_API th_array *th_detach(th_array *a); /**< +1: view of the same data without 
 /** Calls fn(gradient, user) on the thread that runs th_backward() once the last contribution to a's gradient is submitted and before
  *  anything behind it is, so that what fn submits overlaps the rest. gradient (borrowed): th_grad(a) where that is kept, else
  *  this backward's, not to be written. a: a leaf or a computed array. Recording is off meanwhile, unless that call has
- *  TH_CREATE_GRAPH. */
+ *  TH_CREATE_GRAPH. A hook stays, and user with it, until the array and everything computed from it have gone. TH_EINVAL: a was not
+ *  recorded, or fn is NULL. */
 TH_API th_status th_on_grad(th_array *a, void (*fn)(th_array *gradient, void *user), void *user);
 
 /** A function of th_custom() and th_recompute(): puts n_outputs new arrays (+1 each) into outputs, by any public calls on inputs,

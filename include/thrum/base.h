@@ -8,7 +8,7 @@
  *    th_last_error() tell what happened on this thread.
  *  - A NULL handle given to a maker gives NULL and keeps the first message, so calls nest:
  *    `th_add(th_matmul(x, w), b)` is checked once.
- *  - `const th_array *` is read by the call, `th_array *` is written by it.
+ *  - `const th_array *` is read by the call, `th_array *` is written by it, or shared: a view, or history, leads to it.
  *  - Every function may be called from any thread at any time unless its comment says otherwise.
  *  - Nothing in the library aborts, exits or prints.
  */
@@ -183,8 +183,10 @@ typedef struct th_config {
 /** Starts the engine with these settings (NULL: defaults). Optional: the first call that needs the engine starts it.
  *  Blocks until the workers run. TH_EBUSY when it already runs, TH_EINVAL for unknown settings. */
 TH_API th_status th_init(const th_config *config);
-/** Runs everything that was submitted, stops all threads, gives all memory of the engine back. Blocks.
- *  Afterwards only th_release(), th_var_release() and th_init() are legal. TH_EDEADLK inside a task. */
+/** Runs everything that was submitted, stops all threads, gives all memory of the engine back. Blocks. Returns what th_wait_all() would,
+ *  and the engine has stopped all the same; only with TH_EDEADLK, inside a task or a callback, it has not.
+ *  Afterwards only th_init() is legal, and what releases or frees: th_release(), th_var_release(), th_prepared_free(),
+ *  th_event_release() and so on; in a forked child the same, with th_reset_after_fork() instead of th_init(). */
 TH_API th_status th_shutdown(void);
 /** In the child of a fork: makes the engine usable again, with nothing pending. Arrays made before the fork can
  *  only be released. TH_EINVAL when no fork happened. */

@@ -52,8 +52,9 @@ typedef struct th_op_definition {
   th_status (*vjp)(th_array *const *inputs, th_array *const *outputs,
                    th_array *const *output_gradients, const void *params, th_array **gradients);
 } th_op_definition;
-TH_API th_status
-th_op_register(const th_op_definition *definition); /**< TH_EBUSY if the name exists. */
+TH_API th_status th_op_register(
+    const th_op_definition
+        *definition); /**< TH_EBUSY: the name exists; TH_EINVAL; TH_ENOMEM beyond 256. */
 TH_API th_status th_op_refuse(th_status status, const char *format, ...)
     TH_PRINTF(2, 3); /**< Sets the message inside infer. */
 /** Calls a custom operator: outputs[i] get +1 each. On a device other than the CPU: runs on the CPU with copies, or

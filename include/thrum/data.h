@@ -34,7 +34,7 @@ TH_API th_status th_split(int64_t n, const double *fractions, int k, uint64_t se
 TH_API th_array *th_load_text(const char *path);
 /** Numbers the different bytes of text (u8, 1-d) from 0 in rising order: their numbers, (n) of integer type t on cpu:0, +1.
  *  vocabulary[i] is the byte with number i, *n_vocabulary (up to 256) how many there are. NULL: TH_EOVERFLOW when t is i8 and there are
- *  more than 128, TH_EDTYPE, TH_EINVAL. Blocks. */
+ *  more than 128, TH_EDTYPE, TH_ESHAPE, TH_ENODATA, TH_EINVAL. Blocks. */
 TH_API th_array *th_text_ids(const th_array *text, th_dtype t, uint8_t vocabulary[256],
                              int *n_vocabulary);
 /** Windows of a 1-d array as rows, a view of shape (1 + (n - length) / step, length) with a[i step + j] at [i, j]; n < length: no rows.
@@ -61,7 +61,8 @@ typedef struct th_loader_options {
 #define TH_NO_PREFETCH (-1) /**< For th_loader_options.prefetch. */
 
 typedef struct th_loader th_loader; /**< Walks a data set in batches; one thread at a time. */
-/** columns: n arrays (1..8) with equal first dimension and one device; retained. +1 or NULL. */
+/** columns: n arrays (1..8) with equal first dimension and one device; retained. +1 or NULL: TH_EINVAL (no or too many columns, a batch
+ *  below 0, more than 1,024 batches ahead, repeat without a batch), TH_ESHAPE, TH_EDEVICE. */
 TH_API th_loader *th_loader_new(th_array *const *columns, int n, const th_loader_options *options);
 /** Gives the next batch, one array (+1) per column, gathered by engine tasks. Returns the number of rows; 0 at the end of
  *  an epoch (batch untouched; the next call starts the next epoch); a th_status < 0 on error. Does not wait for the data. */

@@ -16,7 +16,7 @@ typedef enum th_device_kind {
   TH_CPU,           /**< Host cores: a pool of worker threads. */
   TH_META,          /**< Shapes only: nothing is stored or computed. */
   TH_CUDA,          /**< NVIDIA GPU. */
-  TH_KIND_EXTERNAL, /**< First of the kinds that are registered at run time. */
+  TH_KIND_EXTERNAL, /**< First of the kinds that only the library's own tests register. */
   TH_KIND_COUNT = 8 /**< Number of kinds; not a kind. */
 } th_device_kind;
 

@@ -81,7 +81,7 @@ TH_API uint64_t th_var_version(const th_var *v); /**< Writes submitted so far. *
 TH_API th_status th_push(const th_task *task);
 /** As th_push(), but TH_EAGAIN instead of blocking at the limit. */
 TH_API th_status th_push_try(const th_task *task);
-/** As th_push(), but the task is complete only when its token is signalled: the body takes it with
+/** As th_push(), with TH_ENOSYS on devices other than CPUs, but the task is complete only when its token is signalled: the body takes it with
  *  th_context_token() and hands it to foreign code. A body that fails completes the task itself. */
 TH_API th_status th_push_async(const th_task *task);
 
@@ -135,7 +135,7 @@ TH_API th_group *th_group_use(th_group *g);
 TH_API th_status th_wait_var(th_var *v);
 /** As th_wait_var(), and waits for the readers too: afterwards nothing submitted so far uses v. */
 TH_API th_status th_wait_var_idle(th_var *v);
-/** As th_wait_var() with a limit in ns; runs no task itself. 0 polls. TH_ETIMEDOUT. */
+/** As th_wait_var() with a limit in ns; runs no task itself. 0 and less poll. TH_ETIMEDOUT. */
 TH_API th_status th_wait_var_for(th_var *v, int64_t timeout_ns);
 TH_API bool th_var_is_ready(th_var *v); /**< Nothing submitted so far will write v. Never blocks. */
 /** Waits for everything that any thread submitted before the call. Returns the first failure nobody has observed at a

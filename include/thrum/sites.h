@@ -1,7 +1,8 @@
 /**
  * @file sites.h
- * Included last: traces tell the file and line of each call in this source that waited, "th_item at train.c:42". Everything
- * else stays as it is. Not part of thrum.h, because it is made of macros.
+ * Included last: traces tell the file and line of calls in this source that waited, "th_item at train.c:42": th_wait*(), th_read(),
+ * th_item(), th_print(), th_save_npy(), th_map_*(). Everything else stays as it is. Not part of thrum.h, because it is made of
+ * macros.
  */
 #ifndef THRUM_SITES_H
 #define THRUM_SITES_H
@@ -12,6 +13,7 @@
 #define TH__AT(call)          th_profile_site(#call, __FILE__, __LINE__), (call)
 #define th_wait(...)          (TH__AT(th_wait)(__VA_ARGS__))
 #define th_wait_for(...)      (TH__AT(th_wait_for)(__VA_ARGS__))
+#define th_wait_many(...)     (TH__AT(th_wait_many)(__VA_ARGS__))
 #define th_read(...)          (TH__AT(th_read)(__VA_ARGS__))
 #define th_item(...)          (TH__AT(th_item)(__VA_ARGS__))
 #define th_print(...)         (TH__AT(th_print)(__VA_ARGS__))
