@@ -125,6 +125,7 @@ static void at_exit(void) {
 
 /* Only the forking thread lives in the child; locks of others may be held for ever. */
 static void after_fork(void) {
+  th__threads_after_fork();
   uint32_t phase = th__load(&th__the.phase, TH__ACQUIRE);
   if (phase == TH__PHASE_OFF) return;
   th__store(&th__the.phase, TH__PHASE_FORKED, TH__RELEASE);

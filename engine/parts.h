@@ -22,6 +22,7 @@ static inline th__thread *th__self(void) {
 void th__threads_settle(void); /* waits for threads that are just ending; the engine is off */
 void th__threads_free(void);   /* at shutdown */
 void th__threads_forget(void);
+void th__threads_after_fork(void); /* those that were ending have not come along */
 /* Over all threads. */
 typedef struct th__totals {
   uint64_t submitted, completed;

@@ -15,8 +15,8 @@ static _Atomic uint32_t ending; /* threads in at_thread_end() */
 
 /* A thread ends: its slots go back and its record becomes free. The counters stay: they are part of the sums. */
 static void give_record(th__thread *t) {
-  if (t != th__self_record || th__self_epoch != th__the.epoch) return;
   if (th__load(&th__the.phase, TH__SEQ_CST) != TH__PHASE_ON) return;
+  if (t != th__self_record || th__self_epoch != th__the.epoch) return; /* of an earlier engine */
   th__slots_flush(t);
   th__self_record = NULL;
   th__store(&t->in_use, 0, TH__RELEASE); /* pairs with the CAS of the next owner */
@@ -115,8 +115,9 @@ void th__threads_forget(void) {
   th__store(&th__the.sole, NULL, TH__RELAXED);
   for (int i = 0; i < TH__MAX_THREADS; i++) th__store(&th__thread_numbers[i], NULL, TH__RELAXED);
   th__store(&n_numbers, 0, TH__RELAXED);
-  th__store(&ending, 0, TH__RELAXED);
 }
+
+void th__threads_after_fork(void) { th__store(&ending, 0, TH__RELAXED); }
 
 th__totals th__totals_now(void) {
   th__totals sum = {0};

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "engine/base/atomic.h"
@@ -36,11 +38,23 @@ static bool open_folder(th__target *t) {
   return t->folder >= 0;
 }
 
-/* The text of the link at t->file in place of its name. 1; 0: that is no link; -1: errno. */
+/* Whether the link stands for a file that a process has open: its text need not lead there, and others write to that file, too. */
+static bool is_of_proc(const char *link) {
+  struct statfs system;
+  int descriptor = open(link, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  bool proc = descriptor >= 0 && fstatfs(descriptor, &system) == 0 &&
+              (unsigned long)system.f_type == PROC_SUPER_MAGIC;
+  if (descriptor >= 0) (void)close(descriptor);
+  return proc;
+}
+
+/* The text of the link at t->file in place of its name. 1; 0: that is no link to follow; -1: errno. */
 static int follow_one(th__target *t) {
   char text[4096];
   ssize_t n = readlink(t->file, text, sizeof text);
   if (n < 0) return errno == EINVAL || errno == ENOENT ? 0 : -1;
+  t->open_already = is_of_proc(t->file);
+  if (t->open_already) return 0;
   const char *slash = strrchr(t->file, '/');
   size_t folder = slash && text[0] != '/' ? (size_t)(slash + 1 - t->file) : 0;
   char *joined = (size_t)n < sizeof text ? th__alloc(folder + (size_t)n + 1) : NULL;
@@ -65,12 +79,6 @@ static bool follow(th__target *t) {
   for (int i = 0; t->file && more == 1; i++)
     more = i < MOST_LINKS ? follow_one(t) : (errno = ELOOP, -1);
   return t->file && more == 0;
-}
-
-/* Whether links lead to what has no name: those of /proc to pipes and unlinked files have texts that name nothing. */
-static bool is_nameless(const th__target *t) {
-  struct stat info;
-  return strcmp(t->file, t->path) != 0 && lstat(t->file, &info) != 0;
 }
 
 /* Another name to try beside the file. It may be taken: a process of the same number that was killed left it. */
@@ -118,7 +126,7 @@ th_status th__target_open(th__target *t, const char *path, const char *who) {
   bool exists = stat(path, &info) == 0, good = false;
   bool followed = (exists || errno == ENOENT) && follow(t); /* only where the system would, too */
   size_t length = followed ? strlen(t->file) : 0;
-  if (followed && exists && (!S_ISREG(info.st_mode) || is_nameless(t))) {
+  if (followed && exists && (!S_ISREG(info.st_mode) || t->open_already)) {
     t->descriptor = open(path, O_WRONLY | O_CLOEXEC);
     good = t->descriptor >= 0;
   } else if (length > 0 && t->file[length - 1] == '/') {
@@ -204,14 +212,11 @@ static bool copy_named(const th__target *t, char *name, size_t room) {
   return good;
 }
 
-/* path.1 becomes path.2 and so on. */
-static bool shift_versions(const th__target *t, int keep, char *from, char *to, size_t room) {
+/* path.1 becomes path.2 and so on, as far as that goes: a save must not fail because an old version is in the way. */
+static void shift_versions(const th__target *t, int keep, char *from, char *to, size_t room) {
   for (int i = keep - 1; i > 1; i--)
-    if (renameat(t->folder, version_name(t, i - 1, from, room), t->folder,
-                 version_name(t, i, to, room)) != 0 &&
-        errno != ENOENT)
-      return false;
-  return true;
+    (void)renameat(t->folder, version_name(t, i - 1, from, room), t->folder,
+                   version_name(t, i, to, room));
 }
 
 /* The file at path becomes path.1 and stays at path, too, so that neither is ever without one. */
@@ -220,8 +225,8 @@ static bool keep_versions(const th__target *t, int keep) {
   if (keep < 2 || faccessat(t->folder, t->name, F_OK, 0) != 0) return true;
   if (!link_named(t, t->folder, t->name, 0, old, sizeof old) && !copy_named(t, old, sizeof old))
     return false;
-  bool good = shift_versions(t, keep, from, to, sizeof from) &&
-              renameat(t->folder, old, t->folder, version_name(t, 1, to, sizeof to)) == 0;
+  shift_versions(t, keep, from, to, sizeof from);
+  bool good = renameat(t->folder, old, t->folder, version_name(t, 1, to, sizeof to)) == 0;
   unlink_quietly(t, old); /* there still where path.1 had been the same file */
   return good;
 }

@@ -1,5 +1,5 @@
 /* Owns where a file goes that is written: into a new one beside the old one, which it replaces in one step when it is whole and
- * on the disk; a link stays and its file is replaced; a device or the like is written to. Used by one thread at a time. */
+ * on the disk; a link stays and its file is replaced; a device or the like, and what a process has open (/dev/stdout), is written to. Used by one thread at a time. */
 #ifndef THRUM_NDARRAY_TARGET_H
 #define THRUM_NDARRAY_TARGET_H
 
@@ -12,6 +12,7 @@ typedef struct th__target {
   const char *name; /* the last part of file */
   char *beside;     /* the new file's name in the folder, owned; NULL: path itself is written */
   bool unnamed; /* the new file has no name yet: killed now, the process leaves nothing behind */
+  bool open_already; /* path is a process's descriptor, as /dev/stdout */
   int folder, descriptor;
 } th__target;
 

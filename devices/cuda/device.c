@@ -44,10 +44,9 @@ th_status th__cuda_alive(th__cuda_device *d) {
 
 static th_status lose(th__cuda_device *d, th__cu_result result, const char *what) {
   char text[200];
-  uint32_t none = 0;
-  if (!th__cas(&d->losing, &none, 1, TH__ACQ_REL)) { /* somebody else met it first */
-    while (!th__cuda_is_lost(d)) th__yield();
-    return th__cuda_alive(d);
+  for (uint32_t none = 0; !th__cas(&d->losing, &none, 1, TH__ACQ_REL); none = 0) {
+    if (th__cuda_is_lost(d)) return th__cuda_alive(d);
+    th__yield(); /* somebody else has met it first, or a reset is about to end */
   }
   snprintf(d->lost_text, sizeof d->lost_text, "cuda:%d is lost: %s, met at %.60s", d->index,
            th__cuda_result_text(result, text, sizeof text), what);
@@ -256,8 +255,8 @@ static th_status cuda_reset(void *state) {
 
 static void cuda_recovered(void *state) {
   th__cuda_device *d = state;
-  th__store(&d->losing, 0, TH__RELAXED);
-  th__store(&d->lost, 0, TH__RELEASE);
+  th__store(&d->lost, 0, TH__RELEASE); /* first: who loses it anew waits for the other */
+  th__store(&d->losing, 0, TH__RELEASE);
 }
 
 /* ---- the table ---- */

@@ -37,7 +37,8 @@ TH_API bool th_requires_grad(
 
 /** Adds d loss / d leaf to the gradient of every leaf loss depends on. loss: one element, or see th_backward_from().
  *  Returns when all is submitted. TH_EINVAL: nothing recorded, or the graph was freed by an earlier call (use
- *  TH_RETAIN_GRAPH). TH_EVERSION: an array needed for a gradient was changed in place after it was recorded. */
+ *  TH_RETAIN_GRAPH). TH_EVERSION: an array needed for a gradient was changed in place after it was recorded; where a hook, or the
+ *  call itself by adding to a gradient, has changed it, gradients are there in part, and the graph is used up. */
 TH_API th_status th_backward(th_array *loss, uint32_t flags);
 /** As th_backward() for any shape, starting from gradient (same shape and dtype as a). */
 TH_API th_status th_backward_from(th_array *a, const th_array *gradient, uint32_t flags);

@@ -3,7 +3,7 @@
  * Arrays in files: safetensors for many arrays by name, NumPy's .npy for one.
  *
  * Files are replaced in one step: at every moment, whatever ends the process or the machine, path names the whole old file or the
- * whole new one. A link stays, and its file is replaced; devices are written to. Failures are TH_EIO with the path and the reason; no file, however
+ * whole new one. A link stays, and its file is replaced; devices, and links of /proc to open files, are written to. Failures are TH_EIO with the path and the reason; no file, however
  * spoilt, does more than that.
  */
 #ifndef THRUM_FILES_H

@@ -37,8 +37,8 @@ typedef struct th_rmsprop_config {
 TH_API th_optimizer *th_rmsprop(th_array *const *leaves, int n, const th_rmsprop_config *config);
 TH_API void th_optimizer_release(th_optimizer *o); /**< NULL is fine. */
 
-/** Updates every leaf that has a gradient: one task per device and pair of factors (th_optimizer_set_factors()), of some 8,000 leaves
- *  and more another one. */
+/** Updates every leaf that has a gradient: one task per device and pair of factors (th_optimizer_set_factors()), of more than
+ *  some 8,000 to 16,000 leaves further ones. */
 TH_API th_status th_optimizer_step(th_optimizer *o);
 TH_API void th_optimizer_zero_grad(th_optimizer *o);         /**< th_zero_grad() for all leaves. */
 TH_API double th_optimizer_lr(const th_optimizer *o);        /**< NaN for NULL. */

@@ -1,5 +1,5 @@
-/* Scratch memory of parallel loops: equal pieces, so many that every thread in the loop finds one that is free. A piece goes from
- * thread to thread, so that there are no more than processors, however many blocks the loop has. */
+/* Scratch memory of parallel loops: equal pieces, so many that every thread in the loop finds one that is free, up to TH__SCRATCHES. A
+ * piece goes from thread to thread, so that there are no more than processors, however many blocks the loop has. */
 #ifndef THRUM_OPS_SCRATCH_H
 #define THRUM_OPS_SCRATCH_H
 

@@ -222,7 +222,33 @@ Test(target, a_file_without_a_name) {
   close(memory);
 }
 
+/* Nor is what the process has open, as its standard output may be, replaced behind its back. */
+Test(target, an_open_file_is_written_to) {
+  struct stat before, after;
+  int descriptor = open(path, O_RDWR | O_CREAT, 0600);
+  cr_assert(descriptor >= 0 && fstat(descriptor, &before) == 0);
+  snprintf(other, sizeof other, "/proc/self/fd/%d", descriptor);
+  if (access(other, W_OK) != 0) cr_skip("no /proc");
+  char name[160];
+  snprintf(name, sizeof name, "%s/link", folder);
+  cr_assert(eq(int, symlink(other, name), 0));
+  cr_assert(eq(int, save(1, name, 1), TH_OK), "%s", th_last_error());
+  cr_assert(stat(path, &after) == 0 && after.st_ino == before.st_ino);
+  cr_assert(eq(dbl, value_in(path), 1));
+  close(descriptor);
+}
+
 /* --- versions --- */
+
+/* What stands where an old version should go does not hinder a save. */
+Test(target, a_folder_where_an_old_version_goes) {
+  cr_assert(eq(int, mkdir(beside("a.2"), 0700), 0));
+  for (int i = 1; i <= 4; i++) {
+    cr_assert(eq(int, save(i, path, 3), TH_OK), "%s", th_last_error());
+    cr_assert(eq(dbl, value_in(path), i));
+    if (i > 1) cr_assert(eq(dbl, value_in(beside("a.1")), i - 1));
+  }
+}
 
 static void keep_three(void) {
   for (int i = 1; i <= 5; i++) {
