@@ -21,16 +21,13 @@
 static char folder[64], path[128];
 
 static void make_folder(void) {
-  snprintf(folder, sizeof folder, "%s/thrum-save-XXXXXX", scratch_folder());
-  cr_assert(mkdtemp(folder) != NULL);
+  cr_assert(scratch_directory(folder));
   snprintf(path, sizeof path, "%s/a.safetensors", folder);
 }
 
 static void remove_folder(void) {
   stop_engine();
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  cr_assert(zero(int, system(command)));
+  cr_assert(scratch_remove(folder));
 }
 
 TestSuite(save, .init = make_folder, .fini = remove_folder, .timeout = 60);
@@ -42,15 +39,7 @@ static void expect_error(th_status status, const char *text) {
 }
 
 /* How many files there are in the folder. */
-static int files(void) {
-  char command[128];
-  int n = -1;
-  snprintf(command, sizeof command, "ls -A %s | wc -l", folder);
-  FILE *pipe = popen(command, "r");
-  cr_assert(pipe != NULL && fscanf(pipe, "%d", &n) == 1);
-  pclose(pipe);
-  return n;
-}
+static int files(void) { return scratch_count(folder); }
 
 /* Element i of the array of this name in the file at path, as a double. */
 static double element(const char *name, int64_t i) {

@@ -63,16 +63,13 @@ static void lack_links(void) { no_links = no_unnamed = true; }
 /* --- helpers --- */
 
 static void make_folder(void) {
-  snprintf(folder, sizeof folder, "%s/thrum-target-XXXXXX", scratch_folder());
-  cr_assert(mkdtemp(folder) != NULL);
+  cr_assert(scratch_directory(folder));
   snprintf(path, sizeof path, "%s/a", folder);
 }
 
 static void remove_folder(void) {
   stop_engine();
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  cr_assert(zero(int, system(command)));
+  cr_assert(scratch_remove(folder));
 }
 
 TestSuite(target, .init = make_folder, .fini = remove_folder, .timeout = 60);
@@ -82,15 +79,7 @@ static const char *beside(const char *name) {
   return other;
 }
 
-static int files(void) {
-  char command[128];
-  int n = -1;
-  snprintf(command, sizeof command, "ls -A %s | wc -l", folder);
-  FILE *pipe = popen(command, "r");
-  cr_assert(pipe != NULL && fscanf(pipe, "%d", &n) == 1);
-  pclose(pipe);
-  return n;
-}
+static int files(void) { return scratch_count(folder); }
 
 /* Saves x as two elements that have this value. */
 static th_status save(double value, const char *to, int keep) {
